@@ -1,0 +1,101 @@
+package compose
+
+import (
+	"maps"
+	"slices"
+)
+
+// Project is one resolved set of project files.
+type Project struct {
+	Name       string                `json:"name"`
+	Services   map[string]Service    `json:"services"`
+	Networks   map[string]Network    `json:"networks,omitempty"`
+	Volumes    map[string]Volume     `json:"volumes,omitempty"`
+	Configs    map[string]FileObject `json:"configs,omitempty"`
+	Secrets    map[string]FileObject `json:"secrets,omitempty"`
+	Models     map[string]Model      `json:"models,omitempty"`
+	Extensions Extensions            `json:"#extensions,omitempty"`
+
+	// WorkingDir is the absolute directory relative paths were resolved in.
+	WorkingDir string `json:"-"`
+	// Files are the absolute paths of the project files, in order.
+	Files []string `json:"-"`
+	// Profiles are the active profiles.
+	Profiles []string `json:"-"`
+	// Disabled are services that the active profiles leave out.
+	Disabled map[string]Service `json:"-"`
+	// Environment is what interpolation saw.
+	Environment map[string]string `json:"-"`
+	// Positions tells where each value was set.
+	Positions Positions `json:"-"`
+}
+
+// Pos gives the place that set the value at path (see Path), or the place of
+// its nearest enclosing value.
+func (p *Project) Pos(keys ...string) Pos { return p.Positions.Find(Path(keys...)) }
+
+// ServiceNames are the names of the enabled services, sorted.
+func (p *Project) ServiceNames() []string { return slices.Sorted(maps.Keys(p.Services)) }
+
+// Network is a top-level network.
+type Network struct {
+	Name       string            `json:"name,omitempty"` // the real name: PROJECT_KEY unless set
+	Driver     string            `json:"driver,omitempty"`
+	DriverOpts map[string]string `json:"driver_opts,omitempty"`
+	IPAM       IPAM              `json:"ipam"`
+	External   bool              `json:"external,omitempty"`
+	Internal   bool              `json:"internal,omitempty"`
+	Attachable bool              `json:"attachable,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	EnableIPv4 *bool             `json:"enable_ipv4,omitempty"`
+	EnableIPv6 *bool             `json:"enable_ipv6,omitempty"`
+	Extensions Extensions        `json:"#extensions,omitempty"`
+}
+
+// IPAM is the address plan of a network.
+type IPAM struct {
+	Driver  string            `json:"driver,omitempty"`
+	Config  []IPAMPool        `json:"config,omitempty"`
+	Options map[string]string `json:"options,omitempty"`
+}
+
+// IPAMPool is one subnet of a network; addresses and prefixes in text form.
+type IPAMPool struct {
+	Subnet       string            `json:"subnet,omitempty"`
+	Gateway      string            `json:"gateway,omitempty"`
+	IPRange      string            `json:"ip_range,omitempty"`
+	AuxAddresses map[string]string `json:"aux_addresses,omitempty"`
+}
+
+// Volume is a top-level named volume.
+type Volume struct {
+	Name       string            `json:"name,omitempty"` // the real name: PROJECT_KEY unless set
+	Driver     string            `json:"driver,omitempty"`
+	DriverOpts map[string]string `json:"driver_opts,omitempty"`
+	External   bool              `json:"external,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	Extensions Extensions        `json:"#extensions,omitempty"`
+}
+
+// FileObject is a top-level config or secret.
+type FileObject struct {
+	Name           string            `json:"name,omitempty"`
+	File           string            `json:"file,omitempty"`
+	Environment    string            `json:"environment,omitempty"`
+	Content        string            `json:"content,omitempty"`
+	External       bool              `json:"external,omitempty"`
+	Labels         map[string]string `json:"labels,omitempty"`
+	Driver         string            `json:"driver,omitempty"`
+	DriverOpts     map[string]string `json:"driver_opts,omitempty"`
+	TemplateDriver string            `json:"template_driver,omitempty"`
+	Extensions     Extensions        `json:"#extensions,omitempty"`
+}
+
+// Model is a top-level AI model.
+type Model struct {
+	Name         string     `json:"name,omitempty"`
+	Model        string     `json:"model,omitempty"`
+	ContextSize  int        `json:"context_size,omitempty"`
+	RuntimeFlags []string   `json:"runtime_flags,omitempty"`
+	Extensions   Extensions `json:"#extensions,omitempty"`
+}
