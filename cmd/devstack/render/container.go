@@ -1,0 +1,140 @@
+package render
+
+import (
+	"encoding/json"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"devstack/engine/api"
+)
+
+// Container is one row of `ps`, under the names that Docker's templates and
+// JSON use. The fields stand in the order of the JSON.
+type Container struct {
+	Command      string
+	CreatedAt    string
+	ExitCode     int
+	Health       string
+	ID           string
+	Image        string
+	Labels       string
+	LocalVolumes string
+	Mounts       string
+	Name         string
+	Names        string
+	Networks     string
+	Ports        string
+	Project      string
+	Publishers   []Publisher
+	RunningFor   string
+	Service      string
+	Size         string
+	State        string
+	Status       string
+
+	labels map[string]string
+}
+
+// Publisher is one published port in the JSON of `ps`.
+type Publisher struct {
+	URL           string
+	TargetPort    uint16
+	PublishedPort uint16
+	Protocol      string
+}
+
+// Label is the value of one label, for templates.
+func (c Container) Label(name string) string { return c.labels[name] }
+
+// Row makes the row of c as of now. With trunc ids and commands are cut.
+func Row(c api.Container, now time.Time, trunc bool) Container {
+	r := Container{
+		Command:      strconv.Quote(cut(Clean(strings.Join(c.Command, " ")), 20, trunc)),
+		CreatedAt:    c.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
+		ExitCode:     c.ExitCode,
+		Health:       c.Health,
+		ID:           c.ID,
+		Image:        c.Image,
+		Labels:       joinLabels(c.Labels),
+		LocalVolumes: strconv.Itoa(len(c.Mounts)),
+		Name:         c.Name,
+		Names:        c.Name,
+		Ports:        Ports(c.Ports),
+		Project:      c.Project,
+		RunningFor:   Duration(now.Sub(c.Created)) + " ago",
+		Service:      c.Service,
+		Size:         "0B",
+		State:        c.State,
+		Status:       Status(c, now),
+		labels:       c.Labels,
+	}
+	if trunc && len(r.ID) > 12 {
+		r.ID = r.ID[:12]
+	}
+	mounts := make([]string, len(c.Mounts))
+	for i, m := range c.Mounts {
+		mounts[i] = cut(m, 15, trunc)
+	}
+	r.Mounts = strings.Join(mounts, ",")
+	networks := make([]string, len(c.Networks))
+	for i, n := range c.Networks {
+		networks[i] = n.Network
+	}
+	r.Networks = strings.Join(networks, ",")
+	for _, p := range c.Ports {
+		r.Publishers = append(r.Publishers, Publisher{p.HostIP, p.ContainerPort, p.HostPort, p.Protocol})
+	}
+	return r
+}
+
+func cut(s string, n int, trunc bool) string {
+	if !trunc {
+		return s
+	}
+	return Ellipsis(s, n)
+}
+
+func joinLabels(labels map[string]string) string {
+	pairs := make([]string, 0, len(labels))
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		pairs = append(pairs, k+"="+labels[k])
+	}
+	return strings.Join(pairs, ",")
+}
+
+// Containers writes rows in a format of `ps --format`: "" or "table", "json"
+// (one object a line), or a template.
+func Containers(w io.Writer, format string, rows []Container) error {
+	switch format {
+	case "", "table":
+		cells := make([][]string, len(rows))
+		for i, r := range rows {
+			cells[i] = []string{r.Name, r.Image, r.Command, r.Service, r.RunningFor, r.Status, r.Ports}
+		}
+		return Table(w, []string{"NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS"}, cells)
+	case "json":
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		for _, r := range rows {
+			if err := enc.Encode(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return Template(w, format, containerHeaders(), rows)
+}
+
+func containerHeaders() Headers {
+	return Headers{
+		"Command": "COMMAND", "CreatedAt": "CREATED AT", "ExitCode": "EXIT CODE", "Health": "HEALTH",
+		"ID": "CONTAINER ID", "Image": "IMAGE", "Labels": "LABELS", "LocalVolumes": "LOCAL VOLUMES",
+		"Mounts": "MOUNTS", "Name": "NAME", "Names": "NAMES", "Networks": "NETWORKS", "Ports": "PORTS",
+		"Project": "PROJECT", "Publishers": "PUBLISHERS", "RunningFor": "CREATED", "Service": "SERVICE",
+		"Size": "SIZE", "State": "STATE", "Status": "STATUS",
+	}
+}

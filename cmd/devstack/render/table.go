@@ -1,0 +1,94 @@
+package render
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"text/template"
+)
+
+// Table writes rows under headers, columns aligned as Docker aligns them.
+func Table(w io.Writer, headers []string, rows [][]string) error {
+	tw := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
+	fmt.Fprintln(tw, strings.Join(headers, "\t"))
+	for _, r := range rows {
+		fmt.Fprintln(tw, strings.Join(r, "\t"))
+	}
+	return tw.Flush()
+}
+
+// Template writes one line a row with a Go template. A format that begins
+// with "table " gets a header line (made by running the template over headers)
+// and aligned columns.
+func Template[T any](w io.Writer, format string, headers Headers, rows []T) error {
+	body, table := strings.CutPrefix(format, "table ")
+	body = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(body)
+	t, err := template.New("").Funcs(templateFuncs()).Parse(body)
+	if err != nil {
+		return fmt.Errorf("template parsing error: %w", err)
+	}
+	out := w
+	if table {
+		tw := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
+		defer tw.Flush()
+		out = tw
+		if err := executeLine(out, t, headers); err != nil {
+			return err
+		}
+	}
+	for _, r := range rows {
+		if err := executeLine(out, t, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func executeLine(w io.Writer, t *template.Template, data any) error {
+	var b strings.Builder
+	if err := t.Execute(&b, data); err != nil {
+		return fmt.Errorf("template parsing error: %w", err)
+	}
+	_, err := fmt.Fprintln(w, b.String())
+	return err
+}
+
+// Headers names the column of each field that a template may use.
+type Headers map[string]string
+
+// Label heads the column of one label.
+func (Headers) Label(name string) string {
+	return strings.ToUpper(name[strings.LastIndexByte(name, '.')+1:])
+}
+
+// templateFuncs are the functions that docker's formats offer.
+func templateFuncs() template.FuncMap {
+	return template.FuncMap{
+		"json": func(v any) (string, error) {
+			b, err := json.Marshal(v)
+			return string(b), err
+		},
+		"split":    strings.Split,
+		"join":     strings.Join,
+		"lower":    strings.ToLower,
+		"upper":    strings.ToUpper,
+		"title":    title,
+		"truncate": func(s string, n int) string { return string([]rune(s)[:min(n, len([]rune(s)))]) },
+		"pad": func(s string, before, after int) string {
+			if s == "" {
+				return s
+			}
+			return strings.Repeat(" ", before) + s + strings.Repeat(" ", after)
+		},
+		"println": func(args ...any) string { return fmt.Sprintln(args...) },
+	}
+}
+
+func title(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
