@@ -118,7 +118,11 @@ func settle(done, data string) error {
 	if err := copyAttributes(src, dst, st); err != nil {
 		return err
 	}
-	return deletePath(context.Background(), done)
+	if err := deletePath(context.Background(), done); err != nil {
+		return err
+	}
+	// Inside a device's directory that deletion was a change of it.
+	return unix.UtimesNanoAt(unix.AT_FDCWD, data, []unix.Timespec{st.Atim, st.Mtim}, 0)
 }
 
 // isEmpty reports whether the directory holds nothing but, perhaps, except.
