@@ -1,0 +1,243 @@
+package guard
+
+import (
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// kept is a duplicate of a descriptor of the engine's.
+type kept struct {
+	name string
+	fd   int
+}
+
+// heldExit is remembered until the engine says forget.
+type heldExit struct {
+	process
+	status uint32
+	sent   bool // to the engine that runs now
+}
+
+// progress says how much of the tables the engine that runs now has seen.
+type progress struct {
+	welcome bool
+	kept    int // index of the next
+	ready   bool
+}
+
+func (g *guard) restartSending() {
+	g.unsent = progress{}
+	for i := range g.exits {
+		g.exits[i].sent = false
+	}
+	g.send()
+}
+
+func (g *guard) pending() bool {
+	if g.link < 0 {
+		return false
+	}
+	if !g.unsent.ready {
+		return true
+	}
+	for i := range g.exits {
+		if !g.exits[i].sent {
+			return true
+		}
+	}
+	return false
+}
+
+// send sends what the engine does not know yet, as far as its queue has room.
+func (g *guard) send() {
+	if g.link < 0 {
+		return
+	}
+	if !g.unsent.welcome {
+		if !g.sendPacket(packet(opWelcome, protocolVersion, uint32(unix.Getpid()), g.generation), -1) {
+			return
+		}
+		g.unsent.welcome = true
+	}
+	for ; g.unsent.kept < len(g.kept); g.unsent.kept++ {
+		k := g.kept[g.unsent.kept]
+		if !g.sendPacket(named(opKept, k.name), k.fd) {
+			return
+		}
+	}
+	for i := range g.exits {
+		e := &g.exits[i]
+		if e.sent {
+			continue
+		}
+		if !g.sendPacket(packet(opExit, uint32(e.pid), e.status, uint32(e.start), uint32(e.start>>32)), -1) {
+			return
+		}
+		e.sent = true
+	}
+	if !g.unsent.ready {
+		g.unsent.ready = g.sendPacket(packet(opReady), -1)
+	}
+}
+
+// sendPacket says whether the packet is on its way. An engine that is gone
+// takes everything: its end will be noticed elsewhere.
+func (g *guard) sendPacket(msg []byte, fd int) bool {
+	var rights []byte
+	if fd >= 0 {
+		rights = unix.UnixRights(fd)
+	}
+	for {
+		err := unix.Sendmsg(g.link, msg, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+		if err == unix.EINTR {
+			continue
+		}
+		// ETOOMANYREFS: too many descriptors in flight; wait until some have landed.
+		return err != unix.EAGAIN && err != unix.ETOOMANYREFS && err != unix.ENOBUFS
+	}
+}
+
+// receive takes all packets that are there.
+func (g *guard) receive() {
+	var buf [maxPacket]byte
+	var oob [64]byte
+	for g.link >= 0 {
+		n, oobn, flags, _, err := unix.Recvmsg(g.link, buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
+		if err == unix.EINTR {
+			continue
+		}
+		if err == unix.EAGAIN {
+			return
+		}
+		if err != nil || n == 0 {
+			g.closeLink()
+			return
+		}
+		fd := oneDescriptor(oob[:oobn])
+		if flags&unix.MSG_TRUNC != 0 || !g.obey(buf[:n], fd) {
+			if fd >= 0 {
+				unix.Close(fd)
+			}
+		}
+	}
+}
+
+// oneDescriptor returns the first descriptor of a control message, or -1, and
+// closes all others.
+func oneDescriptor(oob []byte) int {
+	first := -1
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return first
+	}
+	for i := range messages {
+		fds, err := unix.ParseUnixRights(&messages[i])
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			if first < 0 {
+				first = fd
+			} else {
+				unix.Close(fd)
+			}
+		}
+	}
+	return first
+}
+
+// obey carries out one message and says whether it has taken over fd.
+func (g *guard) obey(msg []byte, fd int) bool {
+	switch name := string(msg[1:]); msg[0] {
+	case opKeep:
+		return fd >= 0 && name != "" && len(name) <= MaxName && g.keep(name, fd)
+	case opDrop:
+		if name != API {
+			g.drop(name)
+		}
+	case opForget:
+		g.forget(parseForget(msg))
+	case opUse:
+		g.use(name)
+	case opBye:
+		g.bye = true
+	}
+	return false
+}
+
+func (g *guard) keep(name string, fd int) bool {
+	for i := range g.kept {
+		if g.kept[i].name == name {
+			unix.Close(g.kept[i].fd)
+			g.kept[i].fd = fd
+			return true
+		}
+	}
+	if len(g.kept) >= MaxKept {
+		return false
+	}
+	g.kept = append(g.kept, kept{name, fd})
+	return true
+}
+
+func (g *guard) drop(name string) {
+	for i := range g.kept {
+		if g.kept[i].name != name {
+			continue
+		}
+		unix.Close(g.kept[i].fd)
+		g.kept = append(g.kept[:i], g.kept[i+1:]...)
+		if g.unsent.kept > i {
+			g.unsent.kept--
+		}
+		return
+	}
+}
+
+func (g *guard) descriptor(name string) int {
+	for i := range g.kept {
+		if g.kept[i].name == name {
+			return g.kept[i].fd
+		}
+	}
+	return -1
+}
+
+func (g *guard) holdExit(p process, ws unix.WaitStatus) {
+	if len(g.exits) >= MaxExits {
+		g.exits = append(g.exits[:0], g.exits[1:]...)
+	}
+	g.exits = append(g.exits, heldExit{process: p, status: uint32(ws)})
+	g.send()
+}
+
+func (g *guard) forget(p process) {
+	for i := range g.exits {
+		if g.exits[i].process == p {
+			g.exits = append(g.exits[:i], g.exits[i+1:]...)
+			return
+		}
+	}
+}
+
+// use makes path the binary of the next engines. The file is pinned: whatever
+// is put at its path later, a dead engine comes back as it was.
+func (g *guard) use(path string) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		g.say("use " + path + ": " + err.Error())
+		return
+	}
+	if g.pinned >= 0 {
+		unix.Close(g.pinned)
+	}
+	g.pinned, g.binary = fd, "/proc/self/fd/"+strconv.Itoa(fd)
+}
+
+func (g *guard) closeLink() {
+	if g.link >= 0 {
+		unix.Close(g.link)
+		g.link = -1
+	}
+}

@@ -1,0 +1,232 @@
+package guard
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// firstListener is where the client that starts a guard puts the listening
+// socket of the API.
+const firstListener = 3
+
+// linkVariable tells an engine which descriptor leads to its guard.
+const linkVariable = "DEVSTACK_GUARD"
+
+// guard is the process. One goroutine owns it and sleeps in one poll(2):
+//
+//	           start                    died, or restart asked for
+//	[pausing] --------> [engine runs] ------------------------------> [pausing]
+//	    ^                    |                                           |
+//	    +--- hopeless ------ | status 0, or bye ------> [end] <----------+
+//	                                     hopeless with nothing to keep
+type guard struct {
+	run    string // run root
+	socket unix.Stat_t
+	binary string // what to execute; a path below /proc/self pins the file
+	pinned int    // descriptor behind binary, or -1
+
+	engine     int // pid; 0 while pausing
+	born       time.Time
+	generation uint32
+	respawn    respawn
+	next       time.Time // of the next start, while pausing
+
+	link     int // our end, -1 when there is none
+	bye      bool
+	kept     []kept
+	exits    []heldExit
+	unsent   progress
+	children *children
+}
+
+// guardMain is `devstack guard RUNROOT`. It returns the exit status.
+func guardMain(run string) int {
+	g := &guard{run: run, binary: "/proc/self/exe", pinned: -1, link: -1}
+	if err := g.prepare(); err != nil {
+		g.say("start: " + err.Error())
+		return 1
+	}
+	g.start()
+	for {
+		if status, ended := g.step(); ended {
+			return status
+		}
+	}
+}
+
+func (g *guard) prepare() error {
+	unix.CloseOnExec(firstListener)
+	if err := unix.SetNonblock(firstListener, true); err != nil {
+		return os.NewSyscallError("use listening socket", err)
+	}
+	g.kept = append(g.kept, kept{API, firstListener})
+	if err := unix.Stat(g.path("engine.sock"), &g.socket); err != nil {
+		return os.NewSyscallError("stat engine.sock", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return os.NewSyscallError("become subreaper", err)
+	}
+	unix.Umask(0o022)
+	setHangup(hangupIgnored)
+	if err := unix.Chdir("/"); err != nil {
+		return os.NewSyscallError("chdir /", err)
+	}
+	var err error
+	g.children, err = watchChildren()
+	return err
+}
+
+// step waits for something to happen and deals with it.
+func (g *guard) step() (status int, ended bool) {
+	fds := [3]unix.PollFd{
+		{Fd: int32(g.children.ended), Events: unix.POLLIN},
+		{Fd: int32(g.link), Events: unix.POLLIN}, // poll skips negative descriptors
+		{Fd: -1, Events: unix.POLLIN},
+	}
+	if g.pending() {
+		fds[1].Events |= unix.POLLOUT
+	}
+	timeout := -1
+	if g.engine == 0 {
+		fds[2].Fd = int32(g.descriptor(API))
+		timeout = max(0, int(time.Until(g.next)/time.Millisecond)+1)
+	}
+	if _, err := unix.Poll(fds[:], timeout); err != nil && err != unix.EINTR {
+		g.say("poll: " + err.Error())
+		return 1, true
+	}
+	if fds[1].Revents&(unix.POLLIN|unix.POLLHUP|unix.POLLERR) != 0 {
+		g.receive()
+	}
+	if fds[1].Revents&unix.POLLOUT != 0 {
+		g.send()
+	}
+	if fds[0].Revents&unix.POLLIN != 0 {
+		if status, ended = g.reap(); ended {
+			return status, true
+		}
+	}
+	if g.engine == 0 && g.due(fds[2].Revents&unix.POLLIN != 0) {
+		g.start()
+	}
+	return 0, false
+}
+
+// due says whether a pause is over. A client at the door ends a long pause; a
+// hopeless engine's clients are turned away instead, so that they can say why.
+func (g *guard) due(client bool) bool {
+	if !time.Now().Before(g.next) {
+		return true
+	}
+	if !client || !g.respawn.hopeless() {
+		return false
+	}
+	if time.Since(g.born) > shortLife {
+		return true
+	}
+	if fd, _, err := unix.Accept4(g.descriptor(API), unix.SOCK_CLOEXEC); err == nil {
+		unix.Close(fd)
+	}
+	return false
+}
+
+// start starts an engine. When that is impossible it counts as a death.
+func (g *guard) start() {
+	g.rotateLog()
+	g.born = time.Now()
+	g.generation++
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		g.fail("make socketpair: " + err.Error())
+		return
+	}
+	pid, err := syscall.ForkExec(g.binary, []string{"devstack", "engine", "serve"}, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   engineEnviron(os.Environ()),
+		Files: []uintptr{0, 1, 2, uintptr(pair[1])},
+	})
+	unix.Close(pair[1])
+	if err != nil {
+		unix.Close(pair[0])
+		g.fail("execute engine: " + err.Error())
+		return
+	}
+	g.engine, g.link, g.bye = pid, pair[0], false
+	g.restartSending()
+	g.children.resume()
+}
+
+func (g *guard) fail(why string) {
+	g.say(why)
+	g.next = time.Now().Add(g.respawn.died(0))
+}
+
+// ended deals with the end of the engine.
+func (g *guard) ended(ws unix.WaitStatus) (status int, over bool) {
+	g.receive() // what it said last still counts
+	g.closeLink()
+	pid := g.engine
+	g.engine = 0
+	g.next = time.Now()
+	switch {
+	case g.bye || ws.Exited() && ws.ExitStatus() == StatusDone:
+		return 0, g.end()
+	case ws.Exited() && ws.ExitStatus() == StatusRestart:
+		return 0, false
+	}
+	pause := g.respawn.died(time.Since(g.born))
+	g.next = g.next.Add(pause)
+	g.say("engine (pid " + strconv.Itoa(pid) + ") died: " + describe(ws) + "; starting it again in " + pause.String())
+	if g.respawn.hopeless() && len(g.kept) <= 1 && g.children.none() {
+		g.say("engine died " + strconv.Itoa(g.respawn.deaths) + " times in a row and nothing is left to keep: giving up")
+		g.end()
+		return 1, true
+	}
+	return 0, false
+}
+
+// end removes the socket, unless a client is waiting at it: then the engine is
+// wanted again. The client's lock keeps new sockets from appearing meanwhile,
+// the renaming keeps connections from being lost between look and removal.
+func (g *guard) end() bool {
+	if lock, err := unix.Open(g.path("engine.lock"), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600); err == nil {
+		defer unix.Close(lock)
+		for unix.Flock(lock, unix.LOCK_EX) == unix.EINTR {
+		}
+	}
+	socket, aside := g.path("engine.sock"), g.path("engine.sock.end")
+	var st unix.Stat_t
+	ours := unix.Stat(socket, &st) == nil && st.Ino == g.socket.Ino && st.Dev == g.socket.Dev
+	if ours {
+		unix.Rename(socket, aside)
+	}
+	waiting := [1]unix.PollFd{{Fd: int32(g.descriptor(API)), Events: unix.POLLIN}}
+	if n, _ := unix.Poll(waiting[:], 0); n > 0 && ours && !g.respawn.hopeless() {
+		unix.Rename(aside, socket)
+		return false
+	}
+	if ours {
+		unix.Unlink(aside)
+	}
+	return true
+}
+
+func (g *guard) path(name string) string { return g.run + "/" + name }
+
+// engineEnviron is the client's environment without what tunes the guard's own
+// runtime (see client.guardEnviron).
+func engineEnviron(environ []string) []string {
+	env := make([]string, 0, len(environ)+1)
+	for _, kv := range environ {
+		if strings.HasPrefix(kv, "GOGC=") || strings.HasPrefix(kv, "GOMAXPROCS=") || strings.HasPrefix(kv, linkVariable+"=") {
+			continue
+		}
+		env = append(env, kv)
+	}
+	return append(env, linkVariable+"=3")
+}
