@@ -128,6 +128,8 @@ type StatusResult struct {
 type ShutdownRequest struct {
 	Force   bool `json:"force,omitempty"`
 	Restart bool `json:"restart,omitempty"`
+	// Exe is the binary of the new engine; empty: the same again.
+	Exe string `json:"exe,omitempty"`
 }
 
 // UpRequest asks for a project to be as declared.

@@ -16,8 +16,12 @@ import (
 // client -> engine: Stdin (empty payload: end of input), Resize (rows, cols as
 // two big-endian uint16), Signal (the signal's number, one byte).
 // engine -> client: Stdout, Stderr, Msg (a Message as JSON, for progress
-// before the process starts), then one Exit (code as big-endian int32) or one
-// Failure (an Error as JSON), which ends the conversation.
+// before the process starts), Credit, then one Exit (code as big-endian int32)
+// or one Failure (an Error as JSON), which ends the conversation.
+//
+// A process that does not read its input must not hold up signals and resizes
+// behind it: the client sends at most StdinWindow bytes of Stdin that no Credit
+// (bytes as big-endian uint32) has answered, so the engine can always take them.
 const (
 	FrameStdin   = 0
 	FrameStdout  = 1
@@ -27,7 +31,12 @@ const (
 	FrameMessage = 5
 	FrameExit    = 6
 	FrameFailure = 7
+	FrameCredit  = 8
 )
+
+// StdinWindow is how many bytes of Stdin may be on their way, unread by the
+// process.
+const StdinWindow = 256 << 10
 
 // MaxFrame is the largest payload a reader accepts, in bytes.
 const MaxFrame = 1 << 20
