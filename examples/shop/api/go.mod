@@ -1,6 +1,6 @@
 module shop/api
 
-go 1.26
+go 1.26.0
 
 require (
 	github.com/lib/pq v1.12.3
