@@ -1,0 +1,165 @@
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Store reads and writes the records below one run root.
+type Store struct {
+	dir string // Run/projects
+}
+
+// Open prepares the record directory of roots.
+func Open(roots Roots) (*Store, error) {
+	dir := filepath.Join(roots.Run, "projects")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make record directory: %w", err)
+	}
+	return &Store{dir: dir}, nil
+}
+
+// ContainerDir is where a container's FIFOs live; it is made if missing.
+func (s *Store) ContainerDir(project, id string) (string, error) {
+	dir := filepath.Join(s.dir, project, id)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make container directory: %w", err)
+	}
+	return dir, nil
+}
+
+// PutProject records what a project declared.
+func (s *Store) PutProject(p Project) error {
+	p.Version = RecordVersion
+	dir := filepath.Join(s.dir, p.Name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make project directory: %w", err)
+	}
+	return writeJSON(filepath.Join(dir, "project.json"), p)
+}
+
+// PutContainer records a container.
+func (s *Store) PutContainer(c *Container) error {
+	c.Version = RecordVersion
+	return writeJSON(filepath.Join(s.dir, c.Project, c.ID+".json"), c)
+}
+
+// RemoveContainer forgets a container and its FIFOs.
+func (s *Store) RemoveContainer(project, id string) error {
+	base := filepath.Join(s.dir, project, id)
+	err := os.Remove(base + ".json")
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, os.RemoveAll(base))
+}
+
+// RemoveProject forgets a project and all that is left of it.
+func (s *Store) RemoveProject(name string) error {
+	return os.RemoveAll(filepath.Join(s.dir, name))
+}
+
+// Loaded is one project with its containers, as read back.
+type Loaded struct {
+	Project    Project
+	Containers []Container
+}
+
+// Load reads every record. Records that cannot be read are reported in the
+// error and left on disk; the others are returned all the same.
+func (s *Store) Load() ([]Loaded, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("read records: %w", err)
+	}
+	var all []Loaded
+	var errs []error
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		l, err := s.loadProject(e.Name())
+		errs = append(errs, err)
+		if l != nil {
+			all = append(all, *l)
+		}
+	}
+	return all, errors.Join(errs...)
+}
+
+func (s *Store) loadProject(name string) (*Loaded, error) {
+	dir := filepath.Join(s.dir, name)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read records of %s: %w", name, err)
+	}
+	l := &Loaded{Project: Project{Name: name}}
+	var errs []error
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		switch {
+		case e.Name() == "project.json":
+			var p Project
+			if err := readJSON(path, &p); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			l.Project = p
+		case e.Type().IsRegular() && strings.HasPrefix(e.Name(), tempPrefix):
+			os.Remove(path) // a write that a death cut short
+		case e.Type().IsRegular() && strings.HasSuffix(e.Name(), ".json"):
+			var c Container
+			if err := readJSON(path, &c); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			l.Containers = append(l.Containers, c)
+		}
+	}
+	return l, errors.Join(errs...)
+}
+
+const tempPrefix = ".tmp-"
+
+func writeJSON(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", filepath.Base(path), err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), tempPrefix)
+	if err != nil {
+		return fmt.Errorf("write record: %w", err)
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("write record %s: %w", filepath.Base(path), err)
+	}
+	return nil
+}
+
+func readJSON(path string, v interface{ recordVersion() int }) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read record: %w", err)
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("read record %s: %w", path, err)
+	}
+	if got := v.recordVersion(); got > RecordVersion {
+		return fmt.Errorf("read record %s: version %d is newer than this engine's %d", path, got, RecordVersion)
+	}
+	return nil
+}
+
+func (p *Project) recordVersion() int   { return p.Version }
+func (c *Container) recordVersion() int { return c.Version }
