@@ -1,0 +1,355 @@
+package network
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"devstack/network/dns"
+	"devstack/network/ipam"
+	"devstack/network/nat"
+	"devstack/network/rtnl"
+)
+
+// Driver options that are honoured, by Docker's names.
+const (
+	optionMTU        = "com.docker.network.driver.mtu"
+	optionICC        = "com.docker.network.bridge.enable_icc"
+	optionMasquerade = "com.docker.network.bridge.enable_ip_masquerade"
+)
+
+const defaultBits = 24
+
+func mtuOf(spec Spec) int {
+	n, _ := strconv.Atoi(spec.Options[optionMTU])
+	return n
+}
+
+// Apply makes sure of a network: bridge, addresses, rules. Subnets that were
+// chosen once are kept.
+func (s *Stack) Apply(ctx context.Context, spec Spec) (Network, error) {
+	if err := checkSpec(spec); err != nil {
+		return Network{}, err
+	}
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	if err := ctx.Err(); err != nil {
+		return Network{}, err
+	}
+	n, err := s.desired(spec)
+	if err != nil {
+		return Network{}, err
+	}
+	if err := s.applyBridge(n); err != nil {
+		return Network{}, fmt.Errorf("network %s: %w", spec.Name, err)
+	}
+	s.mu.Lock()
+	n.applied = true
+	s.nets[spec.Name] = n
+	err = s.save(n)
+	s.mu.Unlock()
+	if err != nil {
+		return Network{}, fmt.Errorf("network %s: %w", spec.Name, err)
+	}
+	if err := s.applyRules(); err != nil {
+		return Network{}, fmt.Errorf("network %s: %w", spec.Name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return n.Network, nil
+}
+
+func checkSpec(spec Spec) error {
+	if err := checkName("network", spec.Name); err != nil {
+		return err
+	}
+	if spec.Driver != "" && spec.Driver != "bridge" {
+		return fmt.Errorf("network %s: driver %q is not available, only bridge is", spec.Name, spec.Driver)
+	}
+	return nil
+}
+
+// desired is the network as it will be: the one known, where its subnets still
+// fit what is declared, or a new one.
+func (s *Stack) desired(spec Spec) (*netState, error) {
+	s.mu.Lock()
+	old := s.nets[spec.Name]
+	s.mu.Unlock()
+	if old != nil && fits(spec, old) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		old.Spec, old.MTU = spec, mtuOf(spec)
+		return old, nil
+	}
+	if old != nil && s.attached(spec.Name) {
+		return nil, fmt.Errorf("network %s: its subnets changed: %w", spec.Name, ErrInUse)
+	}
+	pools, err := s.choose(spec)
+	if err != nil {
+		return nil, fmt.Errorf("network %s: %w", spec.Name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.newState(spec, pools, nil)
+}
+
+// fits reports whether every declared pool is there, and a pool for each family.
+func fits(spec Spec, n *netState) bool {
+	for _, want := range spec.Pools {
+		found := false
+		for i, have := range n.Pools {
+			if !want.Subnet.IsValid() || want.Subnet.Masked() == have.Subnet {
+				found = found || samePool(want, n.leases[i].Pool())
+			}
+		}
+		if !found {
+			return false
+		}
+	}
+	if len(spec.Pools) == 0 && len(n.Spec.Pools) != 0 {
+		return false
+	}
+	return !spec.IPv6 || hasFamily(n.Pools, true)
+}
+
+func samePool(want, have Pool) bool {
+	if want.Gateway.IsValid() && want.Gateway != have.Gateway {
+		return false
+	}
+	if want.Range.IsValid() && want.Range.Masked() != have.Range {
+		return false
+	}
+	for k, a := range want.Aux {
+		if have.Aux[k] != a {
+			return false
+		}
+	}
+	return len(want.Aux) == len(have.Aux)
+}
+
+func hasFamily(pools []Pool, v6 bool) bool {
+	for _, p := range pools {
+		if p.Subnet.Addr().Is6() == v6 {
+			return true
+		}
+	}
+	return false
+}
+
+// choose fills in what the file leaves open.
+func (s *Stack) choose(spec Spec) ([]Pool, error) {
+	taken, err := s.taken(spec.Name)
+	if err != nil {
+		return nil, err
+	}
+	var pools []Pool
+	for _, p := range spec.Pools {
+		if p.Subnet.IsValid() {
+			for _, n := range s.List() {
+				for _, other := range n.Pools {
+					if n.Name != spec.Name && other.Subnet.Overlaps(p.Subnet) {
+						return nil, fmt.Errorf("subnet %s overlaps %s of network %s", p.Subnet, other.Subnet, n.Name)
+					}
+				}
+			}
+		} else {
+			if p.Subnet, err = free(taken); err != nil {
+				return nil, err
+			}
+		}
+		taken = append(taken, p.Subnet)
+		pools = append(pools, p)
+	}
+	if !hasFamily(pools, false) {
+		subnet, err := free(taken)
+		if err != nil {
+			return nil, err
+		}
+		pools = append(pools, Pool{Subnet: subnet})
+	}
+	if spec.IPv6 && !hasFamily(pools, true) {
+		sum := sha256.Sum256([]byte(s.cfg.Tag + "/" + spec.Name))
+		pools = append(pools, Pool{Subnet: ipam.UniqueLocal([8]byte(sum[:8]))})
+	}
+	return pools, nil
+}
+
+func free(taken []netip.Prefix) (netip.Prefix, error) {
+	p, ok := ipam.Free(ipam.Candidates(), defaultBits, taken)
+	if !ok {
+		return p, errors.New("no free subnet left")
+	}
+	return p, nil
+}
+
+// taken is what new subnets must keep clear of: routes and addresses of the
+// host, its resolvers, and our other networks, also those not up now.
+func (s *Stack) taken(except string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, n := range s.List() {
+		if n.Name != except {
+			out = append(out, n.Subnets()...)
+		}
+	}
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{}, netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return nil, fmt.Errorf("list routes: %w", err)
+	}
+	for _, r := range routes {
+		if p, ok := prefixOf(r.Dst); ok && p.Bits() > 0 {
+			out = append(out, p)
+		}
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	for _, a := range addrs {
+		if ipnet, ok := a.(*net.IPNet); ok {
+			if p, ok := prefixOf(ipnet); ok {
+				out = append(out, p)
+			}
+		}
+	}
+	for _, r := range (&dns.Host{}).Servers() {
+		out = append(out, netip.PrefixFrom(r.Addr(), r.Addr().BitLen()))
+	}
+	return out, nil
+}
+
+func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
+	if n == nil {
+		return netip.Prefix{}, false
+	}
+	a, ok := netip.AddrFromSlice(n.IP)
+	ones, _ := n.Mask.Size()
+	if a = a.Unmap(); !ok || ones > a.BitLen() {
+		return netip.Prefix{}, false
+	}
+	return netip.PrefixFrom(a, ones), true
+}
+
+func (s *Stack) applyBridge(n *netState) error {
+	err := s.host.Run(rtnl.AddBridge(rtnl.Bridge{Name: n.Bridge, MAC: bridgeMAC(n.Bridge), MTU: n.MTU}).Accept(unix.EEXIST))
+	if err != nil {
+		return err
+	}
+	if n.Index, err = s.host.Index(n.Bridge); err != nil {
+		return err
+	}
+	if err := s.bridgeSysctls(n); err != nil {
+		return err
+	}
+	ops := []rtnl.Op{rtnl.SetUp(rtnl.Link{Index: n.Index, Name: n.Bridge})}
+	for _, p := range n.Pools {
+		ops = append(ops, rtnl.AddAddr(n.Index, netip.PrefixFrom(p.Gateway, p.Subnet.Bits())))
+	}
+	return s.host.Run(ops...)
+}
+
+// bridgeSysctls: published ports at 127.0.0.1 need route_localnet (nat's guard
+// chain closes what it opens). IPv6 stays off where the network has none.
+func (s *Stack) bridgeSysctls(n *netState) error {
+	set := [][2]string{{"ipv4/conf/" + n.Bridge + "/route_localnet", "1"}}
+	if hasFamily(n.Pools, true) {
+		set = append(set, [2]string{"ipv6/conf/" + n.Bridge + "/accept_ra", "0"},
+			[2]string{"ipv6/conf/" + n.Bridge + "/accept_dad", "0"},
+			[2]string{"ipv6/conf/" + n.Bridge + "/disable_ipv6", "0"})
+	} else {
+		set = append(set, [2]string{"ipv6/conf/" + n.Bridge + "/disable_ipv6", "1"})
+	}
+	for _, kv := range set {
+		if err := writeSysctl(kv[0], kv[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeSysctl writes below /proc/sys/net as the calling thread's namespace has
+// it. A kernel without IPv6 has no file to write.
+func writeSysctl(name, value string) error {
+	err := os.WriteFile("/proc/sys/net/"+name, []byte(value), 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// applyRules states the rules of all networks that are up, and forwarding.
+func (s *Stack) applyRules() error {
+	s.mu.Lock()
+	var nets []nat.Network
+	for _, n := range s.nets {
+		if n.applied {
+			nets = append(nets, nat.Network{
+				Bridge: n.Bridge, Subnets: n.Subnets(), Internal: n.Internal,
+				Isolated: n.Options[optionICC] == "false", Masquerade: n.Options[optionMasquerade] != "false",
+			})
+		}
+	}
+	s.mu.Unlock()
+	if err := s.forwarding(); err != nil {
+		return err
+	}
+	return s.nat.ApplyNetworks(nets)
+}
+
+func (s *Stack) forwarding() error {
+	const path = "/proc/sys/net/ipv4/ip_forward"
+	if v, err := os.ReadFile(path); err != nil || v[0] == '1' {
+		return err
+	}
+	if err := os.WriteFile(path, []byte("1"), 0); err != nil {
+		return fmt.Errorf("turn on forwarding: %w", err)
+	}
+	s.note("net.ipv4.ip_forward was 0 and is now 1: containers reach other machines through it")
+	return nil
+}
+
+// Remove deletes a network. Its subnets and sticky addresses are forgotten.
+func (s *Stack) Remove(ctx context.Context, name string) error {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	s.mu.Lock()
+	n := s.nets[name]
+	s.mu.Unlock()
+	if n == nil {
+		return fmt.Errorf("%s: %w", name, ErrNoNetwork)
+	}
+	if s.attached(name) {
+		return fmt.Errorf("%s: %w", name, ErrInUse)
+	}
+	if err := s.host.Run(rtnl.Delete(rtnl.Link{Name: n.Bridge})); err != nil {
+		return fmt.Errorf("network %s: %w", name, err)
+	}
+	s.mu.Lock()
+	delete(s.nets, name)
+	last := len(s.nets) == 0
+	err := removeRecord(s.networkPath(name))
+	s.mu.Unlock()
+	s.dns.SetNames(name, nil)
+	if last {
+		return errors.Join(err, s.nat.Remove())
+	}
+	return errors.Join(err, s.applyRules())
+}
+
+func (s *Stack) attached(network string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.sandboxes {
+		if b.on(network) {
+			return true
+		}
+	}
+	return false
+}
