@@ -67,3 +67,29 @@ func ReadFrame(r io.Reader) (kind byte, payload []byte, err error) {
 	}
 	return head[0], payload, nil
 }
+
+// FrameReader reads frames one after the other into one buffer.
+type FrameReader struct {
+	R   io.Reader
+	buf []byte
+}
+
+// Next returns the next frame; the payload is valid until the next call. It
+// returns io.EOF only between frames.
+func (f *FrameReader) Next() (kind byte, payload []byte, err error) {
+	var head [5]byte
+	if _, err := io.ReadFull(f.R, head[:]); err != nil {
+		return 0, nil, err
+	}
+	n := int(binary.BigEndian.Uint32(head[1:]))
+	if n > MaxFrame {
+		return 0, nil, fmt.Errorf("frame of %d bytes exceeds %d", n, MaxFrame)
+	}
+	if cap(f.buf) < n {
+		f.buf = make([]byte, max(n, 4<<10))
+	}
+	if _, err := io.ReadFull(f.R, f.buf[:n]); err != nil {
+		return 0, nil, io.ErrUnexpectedEOF
+	}
+	return head[0], f.buf[:n], nil
+}

@@ -1,0 +1,91 @@
+package client
+
+import (
+	"context"
+
+	"devstack/engine/api"
+)
+
+// The operations; see package api. emit gets the messages of an operation in
+// their order, from the calling goroutine; it may be nil.
+
+func (c *Client) Status(ctx context.Context) (res api.StatusResult, err error) {
+	return res, c.call(ctx, api.OpStatus, struct{}{}, &res, nil)
+}
+
+func (c *Client) Shutdown(ctx context.Context, req api.ShutdownRequest) error {
+	return c.call(ctx, api.OpShutdown, req, nil, nil)
+}
+
+func (c *Client) Up(ctx context.Context, req api.UpRequest, emit func(api.Message)) (res api.UpResult, err error) {
+	return res, c.call(ctx, api.OpUp, req, &res, emit)
+}
+
+// Down's result is the plan's text, when DryRun asked for it.
+func (c *Client) Down(ctx context.Context, req api.DownRequest, emit func(api.Message)) (res api.UpResult, err error) {
+	return res, c.call(ctx, api.OpDown, req, &res, emit)
+}
+
+func (c *Client) Start(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) error {
+	return c.call(ctx, api.OpStart, req, nil, emit)
+}
+
+func (c *Client) Stop(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) error {
+	return c.call(ctx, api.OpStop, req, nil, emit)
+}
+
+func (c *Client) Restart(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) error {
+	return c.call(ctx, api.OpRestart, req, nil, emit)
+}
+
+func (c *Client) Kill(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) error {
+	return c.call(ctx, api.OpKill, req, nil, emit)
+}
+
+func (c *Client) Remove(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) error {
+	return c.call(ctx, api.OpRemove, req, nil, emit)
+}
+
+func (c *Client) Ps(ctx context.Context, req api.PsRequest) (res []api.Container, err error) {
+	return res, c.call(ctx, api.OpPs, req, &res, nil)
+}
+
+func (c *Client) Ls(ctx context.Context) (res []api.LsResult, err error) {
+	return res, c.call(ctx, api.OpLs, struct{}{}, &res, nil)
+}
+
+// Logs hands out Log messages, and with Attach Event messages.
+func (c *Client) Logs(ctx context.Context, req api.LogsRequest, emit func(api.Message)) error {
+	return c.call(ctx, api.OpLogs, req, nil, emit)
+}
+
+func (c *Client) Wait(ctx context.Context, req api.WaitRequest) (res api.WaitResult, err error) {
+	return res, c.call(ctx, api.OpWait, req, &res, nil)
+}
+
+func (c *Client) Pull(ctx context.Context, req api.PullRequest, emit func(api.Message)) error {
+	return c.call(ctx, api.OpPull, req, nil, emit)
+}
+
+func (c *Client) Events(ctx context.Context, req api.EventsRequest, emit func(api.Event)) error {
+	return c.call(ctx, api.OpEvents, req, nil, func(m api.Message) {
+		if m.Event != nil {
+			emit(*m.Event)
+		}
+	})
+}
+
+// Exec runs a command in a running container and returns its exit code.
+func (c *Client) Exec(ctx context.Context, req api.ExecRequest, s Streams) (int, error) {
+	return c.converse(ctx, api.OpExec, req, s)
+}
+
+// Run runs a one-off container and returns its exit code.
+func (c *Client) Run(ctx context.Context, req api.RunRequest, s Streams) (int, error) {
+	return c.converse(ctx, api.OpRun, req, s)
+}
+
+// Attach joins a running container's streams and returns its exit code.
+func (c *Client) Attach(ctx context.Context, req api.AttachRequest, s Streams) (int, error) {
+	return c.converse(ctx, api.OpAttach, req, s)
+}

@@ -1,0 +1,202 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+
+	"devstack/engine/api"
+)
+
+// ErrShutdown is the cause of the cancellation of requests that were under way
+// when the server was shut down.
+var ErrShutdown = errors.New("the engine is stopping")
+
+// Options of a Server; all are optional.
+type Options struct {
+	Version string // of the engine, for the handshake
+	Build   string // api.BuildOf the engine's binary, for the handshake
+	Log     *slog.Logger
+	// Idle is called each time the last connection has gone. It must not block.
+	Idle func()
+}
+
+// Server answers the API. Register all operations before Serve.
+type Server struct {
+	options  Options
+	handlers map[string]http.HandlerFunc
+	http     *http.Server
+	base     context.Context
+	cancel   context.CancelCauseFunc
+	sessions sync.WaitGroup // hijacked connections
+
+	mu        sync.Mutex
+	refusing  bool
+	conns     int
+	listeners map[net.Listener]struct{}
+}
+
+// New returns a server that answers the version operation.
+func New(o Options) *Server {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{options: o, handlers: map[string]http.HandlerFunc{}, listeners: map[net.Listener]struct{}{}}
+	s.base, s.cancel = context.WithCancelCause(context.Background())
+	s.http = &http.Server{
+		Handler:     http.HandlerFunc(s.route),
+		BaseContext: func(net.Listener) context.Context { return s.base },
+		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
+	}
+	Handle(s, api.OpVersion, s.version)
+	return s
+}
+
+func (s *Server) version(context.Context, api.VersionRequest, func(api.Message)) (api.VersionResult, error) {
+	return api.VersionResult{
+		Version:  s.options.Version,
+		Protocol: api.Protocol,
+		PID:      os.Getpid(),
+		Build:    s.options.Build,
+	}, nil
+}
+
+// Serve answers connections of l until ctx ends or Refuse, CloseIfIdle or
+// Shutdown is called; then it returns nil. l is closed.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	s.mu.Lock()
+	if s.refusing {
+		s.mu.Unlock()
+		return l.Close()
+	}
+	s.listeners[l] = struct{}{}
+	s.mu.Unlock()
+	stop := context.AfterFunc(ctx, s.Refuse)
+	defer stop()
+	err := s.http.Serve(&listener{l, s})
+	if s.isRefusing() || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Active is the number of open connections: every client, whatever it does.
+func (s *Server) Active() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns
+}
+
+// Refuse makes the server accept no more connections and no more requests on
+// those it has (they are told to come again); requests under way go on. Clients
+// that connect from now on wait in the backlog for the next engine.
+func (s *Server) Refuse() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuse()
+}
+
+// CloseIfIdle is Refuse if no client is connected, and says whether it was so.
+func (s *Server) CloseIfIdle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns == 0 {
+		s.refuse()
+	}
+	return s.conns == 0
+}
+
+// refuse needs s.mu.
+func (s *Server) refuse() {
+	s.refusing = true
+	for l := range s.listeners {
+		l.Close()
+		delete(s.listeners, l)
+	}
+}
+
+// Shutdown refuses, cancels what is under way (with ErrShutdown as its cause)
+// and waits until all answers are out, at most until ctx ends.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.Refuse()
+	s.cancel(ErrShutdown)
+	err := s.http.Shutdown(ctx)
+	ended := make(chan struct{})
+	go func() {
+		s.sessions.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		err = errors.Join(err, ctx.Err())
+	}
+	return errors.Join(err, s.http.Close())
+}
+
+func (s *Server) isRefusing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refusing
+}
+
+// opened counts a connection in; it says no when none is wanted any more.
+func (s *Server) opened() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refusing {
+		return false
+	}
+	s.conns++
+	return true
+}
+
+func (s *Server) closed() {
+	s.mu.Lock()
+	s.conns--
+	idle := s.conns == 0
+	s.mu.Unlock()
+	if idle && s.options.Idle != nil {
+		s.options.Idle()
+	}
+}
+
+// listener admits the peers that may talk to the engine and counts them.
+type listener struct {
+	net.Listener
+	server *Server
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if err := checkPeer(c); err != nil {
+			l.server.options.Log.Warn("refuse connection", "error", err)
+			c.Close()
+			continue
+		}
+		if !l.server.opened() {
+			c.Close() // the client tries again and reaches the next engine
+			continue
+		}
+		return &countedConn{Conn: c, closed: sync.OnceFunc(l.server.closed)}, nil
+	}
+}
+
+type countedConn struct {
+	net.Conn
+	closed func()
+}
+
+func (c *countedConn) Close() error {
+	err := c.Conn.Close()
+	c.closed()
+	return err
+}
