@@ -1,0 +1,50 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// commandLimit ends a command that hangs.
+const commandLimit = 2 * time.Minute
+
+// tool is a program with the verbs of Compose: devstack or a peer.
+type tool struct {
+	name  string
+	argv  []string // what comes before the verb
+	image string   // its reference of the small image
+}
+
+// run carries out a verb on the project in folder and gives the wall-clock
+// time of the whole command.
+func (t tool) run(folder string, verb ...string) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
+	defer cancel()
+	argv := append(append([]string{}, t.argv...), verb...)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = folder
+	// A process left behind must not keep the pipe and with it this command.
+	cmd.WaitDelay = time.Second
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	began := time.Now()
+	err := cmd.Run()
+	took := time.Since(began)
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return took, fmt.Errorf("%s hangs: %s", strings.Join(argv, " "), lastLines(out.String()))
+	case err != nil:
+		return took, fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, lastLines(out.String()))
+	}
+	return took, nil
+}
+
+func lastLines(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(lines[max(0, len(lines)-5):], " / ")
+}
