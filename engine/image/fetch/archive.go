@@ -1,0 +1,188 @@
+package fetch
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"devstack/engine/image"
+	"devstack/engine/image/layer"
+	"devstack/engine/image/store"
+)
+
+// maxArchive bounds what a compressed archive may unpack to.
+const maxArchive = 256 << 30
+
+// files are the files an image is read from: a directory's or an archive's.
+type files interface {
+	open(name string) (io.ReadCloser, int64, error) // errors are fs.ErrNotExist where that is so
+	Close() error
+}
+
+// stampOf tells states of a reference's file apart; "" for registries.
+func stampOf(r image.Reference) (string, error) {
+	file := r.File
+	switch r.Transport {
+	case image.Docker:
+		return "", nil
+	case image.OCI:
+		file = filepath.Join(file, "index.json")
+	}
+	fi, err := os.Stat(file)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d %d", fi.ModTime().UnixNano(), fi.Size()), nil
+}
+
+// dirFiles are files beneath a directory, and nothing that links lead to
+// outside of it.
+type dirFiles struct{ *os.Root }
+
+func (d dirFiles) open(name string) (io.ReadCloser, int64, error) {
+	f, err := d.Root.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, fi.Size(), nil
+}
+
+// tarFiles are the files of an uncompressed archive, found by their offsets.
+type tarFiles struct {
+	f     *os.File
+	where map[string]extent
+	close func()
+}
+
+type extent struct{ offset, size int64 }
+
+// openArchive indexes an archive; a compressed one is first unpacked to a
+// temporary file.
+func openArchive(ctx context.Context, s *store.Store, file string) (*tarFiles, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	done := func() { f.Close() }
+	plain, compression, err := layer.Decompress(f)
+	if err != nil {
+		done()
+		return nil, err
+	}
+	defer plain.Close()
+	if compression != layer.None {
+		tmp, err := inflate(ctx, s, plain)
+		done()
+		if err != nil {
+			return nil, fmt.Errorf("decompress archive: %w", err)
+		}
+		f, done = tmp.File, tmp.Discard
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		done()
+		return nil, err
+	}
+	t := &tarFiles{f: f, close: done, where: map[string]extent{}}
+	if err := t.index(ctx); err != nil {
+		done()
+		return nil, err
+	}
+	return t, nil
+}
+
+func inflate(ctx context.Context, s *store.Store, r io.Reader) (*store.BlobWriter, error) {
+	tmp, err := s.NewBlob()
+	if err != nil {
+		return nil, err
+	}
+	n, err := io.Copy(tmp, io.LimitReader(ctxReader{ctx, r}, maxArchive))
+	if err == nil && n == maxArchive {
+		err = fmt.Errorf("it is larger than %d bytes", int64(maxArchive))
+	}
+	if err != nil {
+		tmp.Discard()
+		return nil, err
+	}
+	return tmp, nil
+}
+
+type ctxReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c ctxReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+// index notes where every file begins: a tar.Reader on a file reads headers
+// only and seeks over the rest.
+func (t *tarFiles) index(ctx context.Context) error {
+	fi, err := t.f.Stat()
+	if err != nil {
+		return err
+	}
+	links := map[string]string{}
+	tr := tar.NewReader(t.f)
+	for {
+		hdr, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+			return fmt.Errorf("read archive (truncated or no tar file?): %w", err)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		at, err := t.f.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return err
+		}
+		name := path.Clean(strings.TrimPrefix(hdr.Name, "/"))
+		switch hdr.Typeflag {
+		case tar.TypeReg:
+			if at+hdr.Size > fi.Size() {
+				return fmt.Errorf("archive is truncated: it ends inside %s", name)
+			}
+			t.where[name] = extent{at, hdr.Size}
+		case tar.TypeSymlink: // as older versions of docker save wrote repeated layers
+			links[name] = path.Join(path.Dir(name), hdr.Linkname)
+		case tar.TypeLink:
+			links[name] = path.Clean(hdr.Linkname)
+		}
+	}
+	for name, target := range links {
+		if e, ok := t.where[target]; ok {
+			t.where[name] = e
+		}
+	}
+	return nil
+}
+
+func (t *tarFiles) open(name string) (io.ReadCloser, int64, error) {
+	e, ok := t.where[path.Clean(name)]
+	if !ok {
+		return nil, 0, fmt.Errorf("archive has no file %s: %w", name, os.ErrNotExist)
+	}
+	return io.NopCloser(io.NewSectionReader(t.f, e.offset, e.size)), e.size, nil
+}
+
+func (t *tarFiles) Close() error {
+	t.close()
+	return nil
+}

@@ -1,0 +1,174 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"devstack/engine/image"
+	"devstack/engine/image/layer"
+)
+
+// Snapshot says what a container's root is made of.
+type Snapshot struct {
+	Lower []string // the topmost first
+	Upper string
+	Work  string
+	// Submounts are mounts of the host beneath Lower's last directory that
+	// belong to the view of it, parents first. Only rootfs: images have any.
+	Submounts []string
+}
+
+const trashName = ".trash"
+
+func containerDir(dataRoot, id string) (string, error) {
+	if id == "" || strings.ContainsAny(id, "/\x00") || strings.HasPrefix(id, ".") {
+		return "", fmt.Errorf("container id %q is not valid", id)
+	}
+	return filepath.Join(dataRoot, "containers", id), nil
+}
+
+// Prepare makes the writable directories of a new container. One that exists
+// already keeps what it holds.
+func Prepare(dataRoot, id string, img image.Image) (Snapshot, error) {
+	dir, err := containerDir(dataRoot, id)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	if err := makeDirs(dir); err != nil {
+		return Snapshot{}, fmt.Errorf("prepare snapshot: %w", err)
+	}
+	return Open(dataRoot, id, img)
+}
+
+func makeDirs(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, os.ErrNotExist) {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	// The mode of upper is the mode of the container's "/".
+	upper := filepath.Join(dir, "upper")
+	err = os.Mkdir(upper, 0o755)
+	if err == nil {
+		err = os.Chmod(upper, 0o755)
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	if err := os.Mkdir(filepath.Join(dir, "work"), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// Open describes the snapshot of an existing container.
+func Open(dataRoot, id string, img image.Image) (Snapshot, error) {
+	dir, err := containerDir(dataRoot, id)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	s := Snapshot{Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
+	if _, err := os.Lstat(s.Upper); err != nil {
+		return Snapshot{}, fmt.Errorf("open snapshot of container %.12s: %w", id, err)
+	}
+	s.Lower, s.Submounts, err = lowers(dataRoot, img)
+	return s, err
+}
+
+// lowers are the read-only directories of an image, the topmost first.
+func lowers(dataRoot string, img image.Image) (dirs, submounts []string, err error) {
+	if img.Root != "" {
+		return rootLowers(dataRoot, img.Root)
+	}
+	seen := make(map[string]bool, len(img.Layers))
+	for i := len(img.Layers) - 1; i >= 0; i-- {
+		dir := img.Layers[i].Dir
+		if !seen[dir] { // overlayfs refuses one directory twice; the upper one decides
+			seen[dir] = true
+			dirs = append(dirs, dir)
+		}
+	}
+	if len(dirs) == 0 { // FROM scratch with nothing in it
+		empty, err := emptyLayer(dataRoot)
+		return []string{empty}, nil, err
+	}
+	return dirs, nil, nil
+}
+
+func emptyLayer(dataRoot string) (string, error) {
+	dir := filepath.Join(dataRoot, "layers", "empty")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("make empty layer: %w", err)
+	}
+	return dir, nil
+}
+
+// Remove removes a container's upper and work directories, and its directory
+// if nothing else is in it. They lose their names first, so a crash leaves
+// trash for Sweep rather than half a snapshot. It is no fault if they are gone.
+func Remove(dataRoot, id string) error {
+	dir, err := containerDir(dataRoot, id)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, part := range []string{"upper", "work"} {
+		trash := filepath.Join(dataRoot, "containers", trashName, id+"."+part)
+		err := os.Rename(filepath.Join(dir, part), trash)
+		if errors.Is(err, os.ErrNotExist) {
+			if _, gone := os.Lstat(filepath.Join(dir, part)); gone != nil {
+				continue
+			}
+			if err = os.MkdirAll(filepath.Dir(trash), 0o700); err == nil {
+				err = os.Rename(filepath.Join(dir, part), trash)
+			}
+		}
+		if errors.Is(err, os.ErrExist) { // remains of an attempt that failed
+			if err = layer.RemoveAll(trash); err == nil {
+				err = os.Rename(filepath.Join(dir, part), trash)
+			}
+		}
+		if err == nil {
+			err = layer.RemoveAll(trash)
+		}
+		errs = append(errs, err)
+	}
+	os.Remove(dir) // fails while it holds a log
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("remove snapshot of container %.12s: %w", id, err)
+	}
+	return nil
+}
+
+// Sweep removes the snapshots of containers that keep does not know, and what
+// interrupted removals left.
+func Sweep(dataRoot string, keep func(id string) bool) error {
+	root := filepath.Join(dataRoot, "containers")
+	entries, err := os.ReadDir(root)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("sweep snapshots: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		if id := e.Name(); id != trashName && !keep(id) {
+			errs = append(errs, Remove(dataRoot, id))
+		}
+	}
+	trash := filepath.Join(root, trashName)
+	left, err := os.ReadDir(trash)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	for _, e := range left {
+		errs = append(errs, layer.RemoveAll(filepath.Join(trash, e.Name())))
+	}
+	return errors.Join(errs...)
+}

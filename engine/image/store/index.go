@@ -1,0 +1,145 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Annotations of the entries of index.json beside OCI's ref.name.
+const (
+	annotationSource = "dev.devstack.source"  // digest of what the reference stands for
+	annotationStamp  = "dev.devstack.stamp"   // state of the file the image was read from
+	annotationAdded  = "dev.devstack.created" // when the entry was made, RFC 3339
+)
+
+// Entry is one named image of the store.
+type Entry struct {
+	Ref      string // canonical
+	Platform ocispec.Platform
+	Manifest ocispec.Descriptor
+	Source   digest.Digest // of the index or manifest that Ref stands for
+	Stamp    string        // "" unless read from a file
+	Added    time.Time
+}
+
+func (e Entry) descriptor() ocispec.Descriptor {
+	d := e.Manifest
+	d.Platform = &e.Platform
+	d.Annotations = map[string]string{
+		ocispec.AnnotationRefName: e.Ref,
+		annotationSource:          string(e.Source),
+		annotationAdded:           e.Added.UTC().Format(time.RFC3339),
+	}
+	if e.Stamp != "" {
+		d.Annotations[annotationStamp] = e.Stamp
+	}
+	return d
+}
+
+func entryOf(d ocispec.Descriptor) Entry {
+	e := Entry{
+		Ref: d.Annotations[ocispec.AnnotationRefName], Source: digest.Digest(d.Annotations[annotationSource]),
+		Stamp: d.Annotations[annotationStamp],
+	}
+	e.Added, _ = time.Parse(time.RFC3339, d.Annotations[annotationAdded])
+	if d.Platform != nil {
+		e.Platform = *d.Platform
+	}
+	if e.Source == "" {
+		e.Source = d.Digest
+	}
+	d.Annotations, d.Platform = nil, nil
+	e.Manifest = d
+	return e
+}
+
+// cachedIndex is index.json as it was when the file looked like info.
+type cachedIndex struct {
+	info    os.FileInfo
+	entries []Entry
+}
+
+func (s *Store) indexPath() string { return filepath.Join(s.images, "index.json") }
+
+// entries reads the index; a stat is enough when it has not changed.
+func (s *Store) entries() ([]Entry, error) {
+	fi, err := os.Stat(s.indexPath())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read image index: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.index; c.info != nil && os.SameFile(c.info, fi) && c.info.ModTime().Equal(fi.ModTime()) && c.info.Size() == fi.Size() {
+		return c.entries, nil
+	}
+	b, err := os.ReadFile(s.indexPath())
+	if err != nil {
+		return nil, fmt.Errorf("read image index: %w", err)
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(b, &index); err != nil {
+		return nil, fmt.Errorf("read image index %s: %w", s.indexPath(), err)
+	}
+	entries := make([]Entry, 0, len(index.Manifests))
+	for _, d := range index.Manifests {
+		entries = append(entries, entryOf(d))
+	}
+	s.index = cachedIndex{fi, entries}
+	return entries, nil
+}
+
+// change rewrites the index under its lock.
+func (s *Store) change(ctx context.Context, edit func([]Entry) []Entry) error {
+	unlock, err := s.lock(ctx, "index.lock", true)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	old, err := s.entries()
+	if err != nil {
+		return err
+	}
+	index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{}}
+	index.SchemaVersion = 2
+	for _, e := range edit(slices.Clone(old)) {
+		index.Manifests = append(index.Manifests, e.descriptor())
+	}
+	b, err := json.MarshalIndent(index, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := s.writeFile(s.indexPath(), append(b, '\n')); err != nil {
+		return fmt.Errorf("write image index: %w", err)
+	}
+	return nil
+}
+
+// Put names an image whose blobs and layers are in the store. An earlier
+// image of the same name and platform loses the name.
+func (s *Store) Put(ctx context.Context, e Entry) error {
+	if e.Added.IsZero() {
+		e.Added = time.Now()
+	}
+	return s.change(ctx, func(entries []Entry) []Entry {
+		entries = slices.DeleteFunc(entries, func(o Entry) bool {
+			return o.Ref == e.Ref && samePlatform(o.Platform, e.Platform)
+		})
+		return append(entries, e)
+	})
+}
+
+func samePlatform(a, b ocispec.Platform) bool {
+	return a.OS == b.OS && a.Architecture == b.Architecture && a.Variant == b.Variant
+}
