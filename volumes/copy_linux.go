@@ -269,18 +269,13 @@ func copyXattrs(src, dst string, link bool) error {
 
 func readXattr(read func([]byte) (int, error)) ([]byte, error) {
 	buf := make([]byte, 256)
-	for {
-		n, err := read(buf)
-		if errors.Is(err, unix.ERANGE) {
-			buf = make([]byte, 64<<10) // the kernel's own limit
-			if n, err = read(buf); err != nil {
-				return nil, err
-			}
-			return buf[:n], nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		return buf[:n], nil
+	n, err := read(buf)
+	if errors.Is(err, unix.ERANGE) {
+		buf = make([]byte, 64<<10) // the kernel's own limit
+		n, err = read(buf)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return buf[:n], nil
 }

@@ -40,6 +40,15 @@ func (s *Store) Populate(ctx context.Context, v Volume, root *os.File, path stri
 	return nil
 }
 
+// dataDir is the directory that population fills, "" for what only a mount
+// reaches (nfs, tmpfs).
+func (v Volume) dataDir() string {
+	if len(v.DriverOpts) == 0 {
+		return v.Path
+	}
+	return v.device()
+}
+
 func (s *Store) populate(ctx context.Context, v Volume, data string, root *os.File, path string) error {
 	stage, own := filepath.Join(s.dir, v.Name), ""
 	if v.device() != "" {

@@ -131,15 +131,6 @@ func (v Volume) device() string {
 	return ""
 }
 
-// dataDir is the directory that population fills, "" for what only a mount
-// reaches (nfs, tmpfs).
-func (v Volume) dataDir() string {
-	if len(v.DriverOpts) == 0 {
-		return v.Path
-	}
-	return v.device()
-}
-
 func (s Spec) check() error {
 	if err := CheckName(s.Name); err != nil {
 		return err
