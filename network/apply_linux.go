@@ -297,8 +297,10 @@ func (s *Stack) applyRules() error {
 		}
 	}
 	s.mu.Unlock()
-	if err := s.forwarding(); err != nil {
-		return err
+	if len(nets) > 0 {
+		if err := s.forwarding(); err != nil {
+			return err
+		}
 	}
 	return s.nat.ApplyNetworks(nets)
 }
@@ -333,13 +335,9 @@ func (s *Stack) Remove(ctx context.Context, name string) error {
 	}
 	s.mu.Lock()
 	delete(s.nets, name)
-	last := len(s.nets) == 0
 	err := removeRecord(s.networkPath(name))
 	s.mu.Unlock()
 	s.dns.SetNames(name, nil)
-	if last {
-		return errors.Join(err, s.nat.Remove())
-	}
 	return errors.Join(err, s.applyRules())
 }
 

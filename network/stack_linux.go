@@ -38,7 +38,7 @@ type Stack struct {
 type netState struct {
 	Network
 	leases  []*ipam.Leases // one for each pool
-	applied bool           // in this process
+	applied bool           // the bridge is up
 }
 
 // Open reads what earlier engines left in the records. It changes nothing.
@@ -57,7 +57,10 @@ func Open(ctx context.Context, cfg Config) (*Stack, error) {
 	if s.dns, err = dns.Open(&dns.Host{}); err != nil {
 		return nil, errors.Join(err, s.host.Close(), s.nat.Close())
 	}
-	s.ports = publish.Open(publish.Config{Keep: cfg.Keep, Restored: cfg.Restored})
+	s.ports = publish.Open(publish.Config{
+		Keep: cfg.Keep, Restored: cfg.Restored, Fast: s.nat.ApplyPorts, Cut: nat.Cut,
+		Warn: func(err error) { s.note(err.Error()) },
+	})
 	s.load()
 	return s, nil
 }
@@ -105,6 +108,10 @@ func (s *Stack) load() {
 		n, err := s.newState(rec.Spec, rec.Pools, rec.Sticky)
 		if err != nil {
 			continue
+		}
+		// A bridge that is there was applied by the engine before: its rules go on.
+		if n.Index, err = s.host.Index(n.Bridge); err == nil {
+			n.applied = true
 		}
 		s.nets[name] = n
 	}

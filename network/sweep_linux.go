@@ -39,7 +39,7 @@ func (s *Stack) Sweep(ctx context.Context, keepNetwork func(name string) bool, k
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, s.sweepLinks(keepSandbox))
+	errs = append(errs, s.sweepLinks(), s.ports.Sweep())
 	if len(s.List()) == 0 {
 		errs = append(errs, s.nat.Remove())
 	}
@@ -48,7 +48,7 @@ func (s *Stack) Sweep(ctx context.Context, keepNetwork func(name string) bool, k
 
 // sweepLinks deletes interfaces that carry our names and belong to no network
 // and no sandbox that is known.
-func (s *Stack) sweepLinks(keepSandbox func(id string) bool) error {
+func (s *Stack) sweepLinks() error {
 	links, err := net.Interfaces()
 	if err != nil {
 		return fmt.Errorf("list interfaces: %w", err)

@@ -15,8 +15,10 @@ type Table struct {
 	name    string
 	bridges string // wildcard for our bridges
 
-	mu   sync.Mutex
-	conn *nftables.Conn
+	mu    sync.Mutex
+	conn  *nftables.Conn
+	nets  int // stated last
+	ports int
 }
 
 // Open prepares the table named for tag; bridges is the prefix of the engine's
@@ -47,10 +49,14 @@ func (t *Table) add(c *nftables.Chain, parts ...match) {
 	t.conn.AddRule(&nftables.Rule{Table: c.Table, Chain: c, Exprs: rule(parts...)})
 }
 
-// ApplyNetworks states the rules of all networks.
+// ApplyNetworks states the rules of all networks. With none, and no ports, the
+// table goes.
 func (t *Table) ApplyNetworks(nets []Network) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.nets = len(nets); t.nets+t.ports == 0 {
+		return t.remove()
+	}
 	table := t.conn.AddTable(t.table())
 
 	guard := t.chain(table, "guard", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw)
@@ -97,6 +103,10 @@ func (t *Table) ApplyNetworks(nets []Network) error {
 func (t *Table) Remove() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.remove()
+}
+
+func (t *Table) remove() error {
 	t.conn.AddTable(t.table()) // so that deleting it cannot fail for its absence
 	t.conn.DelTable(t.table())
 	if err := t.conn.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
