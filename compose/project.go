@@ -54,9 +54,10 @@ type Network struct {
 
 // IPAM is the address plan of a network.
 type IPAM struct {
-	Driver  string            `json:"driver,omitempty"`
-	Config  []IPAMPool        `json:"config,omitempty"`
-	Options map[string]string `json:"options,omitempty"`
+	Driver     string            `json:"driver,omitempty"`
+	Config     []IPAMPool        `json:"config,omitempty"`
+	Options    map[string]string `json:"options,omitempty"`
+	Extensions Extensions        `json:"#extensions,omitempty"`
 }
 
 // IPAMPool is one subnet of a network; addresses and prefixes in text form.
@@ -65,6 +66,7 @@ type IPAMPool struct {
 	Gateway      string            `json:"gateway,omitempty"`
 	IPRange      string            `json:"ip_range,omitempty"`
 	AuxAddresses map[string]string `json:"aux_addresses,omitempty"`
+	Extensions   Extensions        `json:"#extensions,omitempty"`
 }
 
 // Volume is a top-level named volume.

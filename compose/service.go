@@ -71,12 +71,13 @@ type Service struct {
 	Platform          string                     `json:"platform,omitempty"`
 	Ports             []Port                     `json:"ports,omitempty"`
 	PostStart         []Hook                     `json:"post_start,omitempty"`
-	PreStart          []Hook                     `json:"pre_start,omitempty"`
+	PreStart          []InitContainer            `json:"pre_start,omitempty"`
 	PreStop           []Hook                     `json:"pre_stop,omitempty"`
 	Privileged        bool                       `json:"privileged,omitempty"`
 	Profiles          []string                   `json:"profiles,omitempty"`
 	Provider          *Provider                  `json:"provider,omitempty"`
 	PullPolicy        string                     `json:"pull_policy,omitempty"`
+	PullRefreshAfter  string                     `json:"pull_refresh_after,omitempty"`
 	ReadOnly          bool                       `json:"read_only,omitempty"`
 	Restart           string                     `json:"restart,omitempty"`
 	Runtime           string                     `json:"runtime,omitempty"`
@@ -92,6 +93,7 @@ type Service struct {
 	Tmpfs             []string                   `json:"tmpfs,omitempty"`
 	TTY               bool                       `json:"tty,omitempty"`
 	Ulimits           map[string]Ulimit          `json:"ulimits,omitempty"`
+	Umask             *uint32                    `json:"umask,omitempty"`
 	UseAPISocket      bool                       `json:"use_api_socket,omitempty"`
 	User              string                     `json:"user,omitempty"`
 	UsernsMode        string                     `json:"userns_mode,omitempty"`
@@ -123,9 +125,10 @@ const (
 
 // Dependency is one entry of depends_on in its long form.
 type Dependency struct {
-	Condition string `json:"condition"`
-	Restart   bool   `json:"restart,omitempty"`
-	Required  bool   `json:"required"`
+	Condition  string     `json:"condition"`
+	Restart    bool       `json:"restart,omitempty"`
+	Required   bool       `json:"required"`
+	Extensions Extensions `json:"#extensions,omitempty"`
 }
 
 // Build is the build section of a service.
@@ -172,25 +175,29 @@ type BlkioConfig struct {
 	DeviceReadIOps  []ThrottleLimit `json:"device_read_iops,omitempty"`
 	DeviceWriteBps  []ThrottleLimit `json:"device_write_bps,omitempty"`
 	DeviceWriteIOps []ThrottleLimit `json:"device_write_iops,omitempty"`
+	Extensions      Extensions      `json:"#extensions,omitempty"`
 }
 
 // WeightDevice is the I/O weight (10-1000) of one device.
 type WeightDevice struct {
-	Path   string `json:"path,omitempty"`
-	Weight uint16 `json:"weight,omitempty"`
+	Path       string     `json:"path,omitempty"`
+	Weight     uint16     `json:"weight,omitempty"`
+	Extensions Extensions `json:"#extensions,omitempty"`
 }
 
 // ThrottleLimit is a rate (bytes or operations a second) of one device.
 type ThrottleLimit struct {
-	Path string `json:"path,omitempty"`
-	Rate Bytes  `json:"rate,omitempty"`
+	Path       string     `json:"path,omitempty"`
+	Rate       Bytes      `json:"rate,omitempty"`
+	Extensions Extensions `json:"#extensions,omitempty"`
 }
 
 // CredentialSpec is a Windows gMSA credential.
 type CredentialSpec struct {
-	Config   string `json:"config,omitempty"`
-	File     string `json:"file,omitempty"`
-	Registry string `json:"registry,omitempty"`
+	Config     string     `json:"config,omitempty"`
+	File       string     `json:"file,omitempty"`
+	Registry   string     `json:"registry,omitempty"`
+	Extensions Extensions `json:"#extensions,omitempty"`
 }
 
 // Deploy is the deploy section of a service.
@@ -209,8 +216,9 @@ type Deploy struct {
 
 // Resources are the limits and reservations of a service.
 type Resources struct {
-	Limits       *Resource `json:"limits,omitempty"`
-	Reservations *Resource `json:"reservations,omitempty"`
+	Limits       *Resource  `json:"limits,omitempty"`
+	Reservations *Resource  `json:"reservations,omitempty"`
+	Extensions   Extensions `json:"#extensions,omitempty"`
 }
 
 // Resource is one set of amounts.
@@ -220,35 +228,40 @@ type Resource struct {
 	Pids             int64             `json:"pids,omitempty"`
 	Devices          []DeviceRequest   `json:"devices,omitempty"`
 	GenericResources []GenericResource `json:"generic_resources,omitempty"`
+	Extensions       Extensions        `json:"#extensions,omitempty"`
 }
 
 // GenericResource is a user-defined amount (swarm).
 type GenericResource struct {
 	DiscreteResourceSpec *DiscreteResource `json:"discrete_resource_spec,omitempty"`
+	Extensions           Extensions        `json:"#extensions,omitempty"`
 }
 
 // DiscreteResource is a counted resource (swarm).
 type DiscreteResource struct {
-	Kind  string `json:"kind"`
-	Value int64  `json:"value"`
+	Kind       string     `json:"kind"`
+	Value      int64      `json:"value"`
+	Extensions Extensions `json:"#extensions,omitempty"`
 }
 
 // UpdateConfig says how a new generation replaces the old one.
 type UpdateConfig struct {
-	Parallelism     *uint64  `json:"parallelism,omitempty"`
-	Delay           Duration `json:"delay,omitempty"`
-	FailureAction   string   `json:"failure_action,omitempty"`
-	Monitor         Duration `json:"monitor,omitempty"`
-	MaxFailureRatio float32  `json:"max_failure_ratio,omitempty"`
-	Order           string   `json:"order,omitempty"` // stop-first, start-first
+	Parallelism     *uint64    `json:"parallelism,omitempty"`
+	Delay           Duration   `json:"delay,omitempty"`
+	FailureAction   string     `json:"failure_action,omitempty"`
+	Monitor         Duration   `json:"monitor,omitempty"`
+	MaxFailureRatio float32    `json:"max_failure_ratio,omitempty"`
+	Order           string     `json:"order,omitempty"` // stop-first, start-first
+	Extensions      Extensions `json:"#extensions,omitempty"`
 }
 
 // RestartPolicy is deploy.restart_policy.
 type RestartPolicy struct {
-	Condition   string    `json:"condition,omitempty"` // none, on-failure, any
-	Delay       *Duration `json:"delay,omitempty"`
-	MaxAttempts *uint64   `json:"max_attempts,omitempty"`
-	Window      *Duration `json:"window,omitempty"`
+	Condition   string     `json:"condition,omitempty"` // none, on-failure, any
+	Delay       *Duration  `json:"delay,omitempty"`
+	MaxAttempts *uint64    `json:"max_attempts,omitempty"`
+	Window      *Duration  `json:"window,omitempty"`
+	Extensions  Extensions `json:"#extensions,omitempty"`
 }
 
 // Placement is a swarm notion; it has no effect here.
@@ -256,11 +269,13 @@ type Placement struct {
 	Constraints []string              `json:"constraints,omitempty"`
 	Preferences []PlacementPreference `json:"preferences,omitempty"`
 	MaxReplicas uint64                `json:"max_replicas_per_node,omitempty"`
+	Extensions  Extensions            `json:"#extensions,omitempty"`
 }
 
 // PlacementPreference is a swarm notion.
 type PlacementPreference struct {
-	Spread string `json:"spread,omitempty"`
+	Spread     string     `json:"spread,omitempty"`
+	Extensions Extensions `json:"#extensions,omitempty"`
 }
 
 // Develop is the develop section.
@@ -271,20 +286,22 @@ type Develop struct {
 
 // WatchRule is one rule of develop.watch.
 type WatchRule struct {
-	Path        string   `json:"path"`
-	Action      string   `json:"action"`
-	Target      string   `json:"target,omitempty"`
-	Exec        *Hook    `json:"exec,omitempty"`
-	Include     []string `json:"include,omitempty"`
-	Ignore      []string `json:"ignore,omitempty"`
-	InitialSync bool     `json:"initial_sync,omitempty"`
+	Path        string     `json:"path"`
+	Action      string     `json:"action"`
+	Target      string     `json:"target,omitempty"`
+	Exec        *Hook      `json:"exec,omitempty"`
+	Include     []string   `json:"include,omitempty"`
+	Ignore      []string   `json:"ignore,omitempty"`
+	InitialSync bool       `json:"initial_sync,omitempty"`
+	Extensions  Extensions `json:"#extensions,omitempty"`
 }
 
 // Device maps a host device (or names a CDI device) into the container.
 type Device struct {
-	Source      string `json:"source,omitempty"`
-	Target      string `json:"target,omitempty"`
-	Permissions string `json:"permissions,omitempty"`
+	Source      string     `json:"source,omitempty"`
+	Target      string     `json:"target,omitempty"`
+	Permissions string     `json:"permissions,omitempty"`
+	Extensions  Extensions `json:"#extensions,omitempty"`
 }
 
 // DeviceRequest asks for devices by driver or capability; Count -1 means all.
@@ -311,46 +328,57 @@ type Extends struct {
 
 // FileReference is a service's use of a config or secret.
 type FileReference struct {
-	Source string `json:"source,omitempty"`
-	Target string `json:"target,omitempty"`
-	UID    string `json:"uid,omitempty"`
-	GID    string `json:"gid,omitempty"`
-	Mode   string `json:"mode,omitempty"` // octal text, "0440"
+	Source     string     `json:"source,omitempty"`
+	Target     string     `json:"target,omitempty"`
+	UID        string     `json:"uid,omitempty"`
+	GID        string     `json:"gid,omitempty"`
+	Mode       string     `json:"mode,omitempty"` // octal text, "0440"
+	Extensions Extensions `json:"#extensions,omitempty"`
 }
 
 // Healthcheck says how to tell whether a container is healthy. Test is in
 // exec form: ["NONE"], ["CMD", args...] or ["CMD-SHELL", line].
 type Healthcheck struct {
-	Test          []string  `json:"test,omitempty"`
-	Timeout       *Duration `json:"timeout,omitempty"`
-	Interval      *Duration `json:"interval,omitempty"`
-	Retries       *uint64   `json:"retries,omitempty"`
-	StartPeriod   *Duration `json:"start_period,omitempty"`
-	StartInterval *Duration `json:"start_interval,omitempty"`
-	Disable       bool      `json:"disable,omitempty"`
+	Test          []string   `json:"test,omitempty"`
+	Timeout       *Duration  `json:"timeout,omitempty"`
+	Interval      *Duration  `json:"interval,omitempty"`
+	Retries       *uint64    `json:"retries,omitempty"`
+	StartPeriod   *Duration  `json:"start_period,omitempty"`
+	StartInterval *Duration  `json:"start_interval,omitempty"`
+	Disable       bool       `json:"disable,omitempty"`
+	Extensions    Extensions `json:"#extensions,omitempty"`
 }
 
 // Hook is a command run at a moment of a container's life.
 type Hook struct {
-	Command     []string `json:"command"`
-	User        string   `json:"user,omitempty"`
-	Privileged  bool     `json:"privileged,omitempty"`
-	WorkingDir  string   `json:"working_dir,omitempty"`
-	Environment Mapping  `json:"environment,omitempty"`
-	Image       string   `json:"image,omitempty"` // pre_start only
-	PerReplica  bool     `json:"per_replica,omitempty"`
+	Command     []string   `json:"command"`
+	User        string     `json:"user,omitempty"`
+	Privileged  bool       `json:"privileged,omitempty"`
+	WorkingDir  string     `json:"working_dir,omitempty"`
+	Environment Mapping    `json:"environment,omitempty"`
+	Extensions  Extensions `json:"#extensions,omitempty"`
+}
+
+// InitContainer is one entry of pre_start: a container that runs to its end
+// before the service starts. Service holds what the entry and, below it, the
+// service declare; Build, DependsOn, Ports and the like are empty.
+type InitContainer struct {
+	Service
+	PerReplica bool `json:"per_replica,omitempty"` // once for each replica, not once for all
 }
 
 // Logging selects a log driver.
 type Logging struct {
-	Driver  string            `json:"driver,omitempty"`
-	Options map[string]string `json:"options,omitempty"`
+	Driver     string            `json:"driver,omitempty"`
+	Options    map[string]string `json:"options,omitempty"`
+	Extensions Extensions        `json:"#extensions,omitempty"`
 }
 
 // ServiceModel is a service's use of a model.
 type ServiceModel struct {
-	EndpointVar string `json:"endpoint_var,omitempty"`
-	ModelVar    string `json:"model_var,omitempty"`
+	EndpointVar string     `json:"endpoint_var,omitempty"`
+	ModelVar    string     `json:"model_var,omitempty"`
+	Extensions  Extensions `json:"#extensions,omitempty"`
 }
 
 // ServiceNetwork is a service's place on a network; nil means all defaults.
@@ -364,31 +392,37 @@ type ServiceNetwork struct {
 	LinkLocalIPs  []string          `json:"link_local_ips,omitempty"`
 	MacAddress    string            `json:"mac_address,omitempty"`
 	Priority      int               `json:"priority,omitempty"`
+	// UseServiceNameAlias false keeps the service's name off the network.
+	UseServiceNameAlias *bool      `json:"use_service_name_alias,omitempty"`
+	Extensions          Extensions `json:"#extensions,omitempty"`
 }
 
 // Port is one published container port. Published is empty (an ephemeral host
 // port), a number, or a range "8000-8010" to choose one from.
 type Port struct {
-	Name        string `json:"name,omitempty"`
-	Mode        string `json:"mode,omitempty"`
-	HostIP      string `json:"host_ip,omitempty"`
-	Target      uint32 `json:"target,omitempty"`
-	Published   string `json:"published,omitempty"`
-	Protocol    string `json:"protocol,omitempty"`
-	AppProtocol string `json:"app_protocol,omitempty"`
+	Name        string     `json:"name,omitempty"`
+	Mode        string     `json:"mode,omitempty"`
+	HostIP      string     `json:"host_ip,omitempty"`
+	Target      uint32     `json:"target,omitempty"`
+	Published   string     `json:"published,omitempty"`
+	Protocol    string     `json:"protocol,omitempty"`
+	AppProtocol string     `json:"app_protocol,omitempty"`
+	Extensions  Extensions `json:"#extensions,omitempty"`
 }
 
 // Provider runs a service through an external program.
 type Provider struct {
-	Type    string              `json:"type"`
-	Options map[string][]string `json:"options,omitempty"`
+	Type       string              `json:"type"`
+	Options    map[string][]string `json:"options,omitempty"`
+	Extensions Extensions          `json:"#extensions,omitempty"`
 }
 
 // Ulimit is a resource limit. Single means that one number set both.
 type Ulimit struct {
-	Single int64 `json:"single,omitempty"`
-	Soft   int64 `json:"soft,omitempty"`
-	Hard   int64 `json:"hard,omitempty"`
+	Single     int64      `json:"single,omitempty"`
+	Soft       int64      `json:"soft,omitempty"`
+	Hard       int64      `json:"hard,omitempty"`
+	Extensions Extensions `json:"#extensions,omitempty"`
 }
 
 // Types of a Mount.
@@ -412,30 +446,35 @@ type Mount struct {
 	Volume      *MountVolumeOpts `json:"volume,omitempty"`
 	Tmpfs       *MountTmpfsOpts  `json:"tmpfs,omitempty"`
 	Image       *MountImageOpts  `json:"image,omitempty"`
+	Extensions  Extensions       `json:"#extensions,omitempty"`
 }
 
 // MountBindOpts are the options of a bind mount.
 type MountBindOpts struct {
-	SELinux        string `json:"selinux,omitempty"`
-	Propagation    string `json:"propagation,omitempty"`
-	CreateHostPath bool   `json:"create_host_path,omitempty"`
-	Recursive      string `json:"recursive,omitempty"`
+	SELinux        string     `json:"selinux,omitempty"`
+	Propagation    string     `json:"propagation,omitempty"`
+	CreateHostPath bool       `json:"create_host_path,omitempty"`
+	Recursive      string     `json:"recursive,omitempty"`
+	Extensions     Extensions `json:"#extensions,omitempty"`
 }
 
 // MountVolumeOpts are the options of a volume mount.
 type MountVolumeOpts struct {
-	Labels  map[string]string `json:"labels,omitempty"`
-	NoCopy  bool              `json:"nocopy,omitempty"`
-	Subpath string            `json:"subpath,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	NoCopy     bool              `json:"nocopy,omitempty"`
+	Subpath    string            `json:"subpath,omitempty"`
+	Extensions Extensions        `json:"#extensions,omitempty"`
 }
 
 // MountTmpfsOpts are the options of a tmpfs mount.
 type MountTmpfsOpts struct {
-	Size Bytes  `json:"size,omitempty"`
-	Mode uint32 `json:"mode,omitempty"`
+	Size       Bytes      `json:"size,omitempty"`
+	Mode       uint32     `json:"mode,omitempty"`
+	Extensions Extensions `json:"#extensions,omitempty"`
 }
 
 // MountImageOpts are the options of an image mount.
 type MountImageOpts struct {
-	Subpath string `json:"subpath,omitempty"`
+	Subpath    string     `json:"subpath,omitempty"`
+	Extensions Extensions `json:"#extensions,omitempty"`
 }

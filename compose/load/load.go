@@ -1,0 +1,173 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"devstack/compose"
+)
+
+// Options say which project to load. The zero value loads the one that the
+// current directory is part of, with an empty environment.
+type Options struct {
+	Files            []string  // -f; "-" is standard input; empty: COMPOSE_FILE, else discover
+	WorkingDir       string    // where discovery starts; empty: the current directory
+	ProjectDirectory string    // --project-directory; empty: the first file's directory
+	ProjectName      string    // -p; empty: COMPOSE_PROJECT_NAME, name:, the directory's name
+	EnvFiles         []string  // --env-file; empty: COMPOSE_ENV_FILES, else .env
+	Profiles         []string  // --profile; empty: COMPOSE_PROFILES
+	Services         []string  // services named on the command line: their profiles become active
+	Environ          []string  // as os.Environ gives it
+	Stdin            io.Reader // what "-" reads
+	// Lenient makes warnings of faults outside the project files (a missing
+	// env_file), for verbs that start nothing: down, ps, logs.
+	Lenient bool
+}
+
+// ErrNoFile says that no project file was found.
+var ErrNoFile = errors.New("no configuration file provided: not found")
+
+// Load reads the project. The diagnostics are warnings; the error is an *Error
+// when the project files are at fault.
+func Load(ctx context.Context, o Options) (*compose.Project, []Diagnostic, error) {
+	ld := &loader{ctx: ctx, opts: o, sources: map[string]*source{}, byName: map[string]*source{}, unsetSeen: map[string]bool{}}
+	p, err := ld.load()
+	return p, tidy(ld.warnings), err
+}
+
+// loader carries what the phases of one Load share.
+type loader struct {
+	report
+	ctx     context.Context // of the one call this loader lives for
+	opts    Options
+	cwd     string
+	dir     string // the project directory
+	env     map[string]string
+	name    string
+	sources map[string]*source // by absolute path
+	byName  map[string]*source // by the name shown
+	extends map[string]*extendsFile
+
+	unsetSeen map[string]bool
+}
+
+func (ld *loader) lookup(name string) (string, bool) {
+	v, ok := ld.env[name]
+	return v, ok
+}
+
+func (ld *loader) home() string { return ld.env["HOME"] }
+
+// unset warns of a variable that is taken as nothing, once.
+func (ld *loader) unset(name string, at place) {
+	if ld.unsetSeen[name] {
+		return
+	}
+	ld.unsetSeen[name] = true
+	ld.add(at.diagnose(SeverityWarning, "$"+name, fmt.Sprintf("the variable %q is not set and taken as empty", name), "set it in the environment or in .env, or write ${"+name+":-default}"))
+}
+
+func (ld *loader) load() (*compose.Project, error) {
+	paths, err := ld.find()
+	if err != nil {
+		return nil, err
+	}
+	files, err := ld.readAll(paths)
+	if err != nil {
+		return nil, err
+	}
+	docs := make([]parsed, len(files))
+	for i, src := range files {
+		docs[i] = ld.parseYAML(src)
+	}
+	if err := ld.err(); err != nil {
+		return nil, err
+	}
+	if ld.name, err = ld.projectName(docs); err != nil {
+		return nil, err
+	}
+	ld.env["COMPOSE_PROJECT_NAME"] = ld.name
+
+	m := model{ld: ld, base: ld.dir, env: ld.env}
+	for _, d := range docs {
+		m.addFile(d)
+	}
+	m.finish()
+	ld.require(m.dict)
+	if err := ld.err(); err != nil {
+		return nil, err
+	}
+	if len(m.dict.keys) == 0 {
+		return nil, fmt.Errorf("%s: the project file is empty", files[0].name)
+	}
+
+	p := ld.decode(m.dict)
+	p.Files = paths
+	ld.normalize(p)
+	ld.selectProfiles(p)
+	ld.resolve(p)
+	ld.verify(p)
+	if err := ld.err(); err != nil {
+		return nil, err
+	}
+	ld.pending(p)
+	return p, nil
+}
+
+// readAll reads the project files in order.
+func (ld *loader) readAll(paths []string) ([]*source, error) {
+	var files []*source
+	for _, p := range paths {
+		src, err := ld.read(p)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, src)
+	}
+	return files, nil
+}
+
+// read reads a file once.
+func (ld *loader) read(path string) (*source, error) {
+	if err := ld.ctx.Err(); err != nil {
+		return nil, err
+	}
+	if path == "-" {
+		if ld.opts.Stdin == nil {
+			return nil, errors.New("read standard input: there is none")
+		}
+		data, err := io.ReadAll(ld.opts.Stdin)
+		if err != nil {
+			return nil, fmt.Errorf("read standard input: %w", err)
+		}
+		src := &source{name: "-", data: data}
+		ld.byName["-"] = src
+		return src, nil
+	}
+	if src, ok := ld.sources[path]; ok {
+		return src, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		var pe *os.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return nil, fmt.Errorf("read %s: %w", showName(ld.cwd, path), err)
+	}
+	src := &source{name: showName(ld.cwd, path), path: path, data: data}
+	ld.sources[path], ld.byName[src.name] = src, src
+	return src, nil
+}
+
+// in makes a path given on the command line absolute.
+func (ld *loader) in(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(dir, path)
+}
