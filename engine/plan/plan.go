@@ -103,3 +103,24 @@ func (p *Plan) Services() []string {
 	}
 	return out
 }
+
+// Without is the plan less the operations on service's containers; what came
+// after them no longer waits for them.
+func (p *Plan) Without(service string) *Plan {
+	out := &Plan{}
+	at := map[int]int{}
+	for i, op := range p.Ops {
+		if op.Service == service {
+			continue
+		}
+		var after []int
+		for _, a := range op.After {
+			if n, ok := at[a]; ok {
+				after = append(after, n)
+			}
+		}
+		op.After = after
+		at[i] = out.add(op)
+	}
+	return out
+}
