@@ -84,6 +84,8 @@ type Error struct {
 	Path string `json:"path,omitempty"`
 	// Code is the exit code the client should end with; 0 means 1.
 	Code int `json:"code,omitempty"`
+	// Others are further faults of the same operation.
+	Others []Error `json:"others,omitempty"`
 }
 
 func (e *Error) Error() string {
@@ -190,6 +192,8 @@ type ServiceRequest struct {
 	Wait     bool              `json:"wait,omitempty"`    // start
 	Stop     bool              `json:"stop,omitempty"`    // remove: stop first
 	Volumes  bool              `json:"volumes,omitempty"` // remove: anonymous volumes too
+	// RemoveOrphans makes kill remove the containers of undeclared services.
+	RemoveOrphans bool `json:"remove_orphans,omitempty"`
 }
 
 // PsRequest asks for the containers of a project ("" = all projects).

@@ -79,41 +79,39 @@ func Status(c api.Container, now time.Time) string {
 	return c.State
 }
 
-// Ports is the PORTS column: "127.0.0.1:8080->80/tcp, 443/tcp". Neighbouring
-// ports are shown as ranges.
+// Ports is the PORTS column in Docker's order: "443/tcp, 127.0.0.1:8080->80/tcp".
+// Neighbouring ports that have the same number outside, or none, are shown as
+// one range.
 func Ports(ports []api.Port) string {
 	ps := slices.Clone(ports)
-	slices.SortFunc(ps, comparePorts)
-	var out []string
+	slices.SortFunc(ps, func(a, b api.Port) int {
+		return cmp.Or(
+			cmp.Compare(a.HostIP, b.HostIP), cmp.Compare(a.Protocol, b.Protocol),
+			cmp.Compare(a.ContainerPort, b.ContainerPort), cmp.Compare(a.HostPort, b.HostPort),
+		)
+	})
+	var ranges, mapped []string
 	for i := 0; i < len(ps); {
+		p := ps[i]
+		if p.HostPort != 0 && p.HostPort != p.ContainerPort {
+			mapped = append(mapped, portRange(p, p))
+			i++
+			continue
+		}
 		j := i + 1
 		for j < len(ps) && follows(ps[j-1], ps[j]) {
 			j++
 		}
-		out = append(out, portRange(ps[i], ps[j-1]))
+		ranges = append(ranges, portRange(p, ps[j-1]))
 		i = j
 	}
-	return strings.Join(out, ", ")
-}
-
-func comparePorts(a, b api.Port) int {
-	return cmp.Or(
-		cmp.Compare(a.Protocol, b.Protocol),
-		cmp.Compare(a.HostIP, b.HostIP),
-		cmp.Compare(a.ContainerPort, b.ContainerPort),
-		cmp.Compare(a.HostPort, b.HostPort),
-	)
+	return strings.Join(append(ranges, mapped...), ", ")
 }
 
 // follows reports whether b continues a range that ends with a.
 func follows(a, b api.Port) bool {
-	if a.Protocol != b.Protocol || a.HostIP != b.HostIP || b.ContainerPort != a.ContainerPort+1 {
-		return false
-	}
-	if a.HostPort == 0 || b.HostPort == 0 {
-		return a.HostPort == b.HostPort
-	}
-	return b.HostPort == a.HostPort+1
+	return a.Protocol == b.Protocol && a.HostIP == b.HostIP && b.ContainerPort == a.ContainerPort+1 &&
+		(a.HostPort == 0) == (b.HostPort == 0) && (b.HostPort == 0 || b.HostPort == b.ContainerPort)
 }
 
 func portRange(first, last api.Port) string {

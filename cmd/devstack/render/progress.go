@@ -19,9 +19,9 @@ const (
 	ModeQuiet = "quiet"
 )
 
-// Progress shows how an operation gets on. Its methods may be called from
+// Display shows how an operation gets on. Its methods may be called from
 // several goroutines.
-type Progress interface {
+type Display interface {
 	Progress(api.Progress)
 	Notice(api.Notice)
 	// Close ends the display; the last state stays on the screen.
@@ -40,7 +40,7 @@ type ProgressOptions struct {
 }
 
 // NewProgress makes the display that o asks for.
-func NewProgress(w io.Writer, o ProgressOptions) Progress {
+func NewProgress(w io.Writer, o ProgressOptions) Display {
 	switch o.Mode {
 	case ModeTTY:
 		return newTree(w, o)

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"devstack/compose"
+	"devstack/compose/load"
+	"devstack/engine/plan"
+)
+
+type configOptions struct {
+	format, output, hash                 string
+	quiet                                bool
+	services, volumes, networks, images  bool
+	profiles, environment, noInterpolate bool
+}
+
+func newConfigCmd(e *env) *cobra.Command {
+	var o configOptions
+	cmd := &cobra.Command{
+		Use:     "config [OPTIONS] [SERVICE...]",
+		Aliases: []string{"convert"},
+		Short:   "Parse, resolve and render compose file in canonical format",
+		RunE: func(cmd *cobra.Command, services []string) error {
+			return runConfig(cmd.Context(), e, &o, services)
+		},
+		ValidArgsFunction: e.serviceNames,
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.format, "format", "yaml", "Format the output. Values: [yaml | json]")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "Only validate the configuration, don't print anything")
+	f.BoolVar(&o.services, "services", false, "Print the service names, one per line.")
+	f.BoolVar(&o.volumes, "volumes", false, "Print the volume names, one per line.")
+	f.BoolVar(&o.networks, "networks", false, "Print the network names, one per line.")
+	f.BoolVar(&o.profiles, "profiles", false, "Print the profile names, one per line.")
+	f.BoolVar(&o.images, "images", false, "Print the image names, one per line.")
+	f.BoolVar(&o.environment, "environment", false, "Print environment used for interpolation.")
+	f.StringVar(&o.hash, "hash", "", "Print the service config hash, one per line.")
+	f.StringVarP(&o.output, "output", "o", "", "Save to file (default to stdout)")
+	return cmd
+}
+
+func runConfig(ctx context.Context, e *env, o *configOptions, services []string) error {
+	p, err := e.load(ctx, services...)
+	if err != nil {
+		return err
+	}
+	if len(services) > 0 {
+		keep := closure(p, services)
+		maps.DeleteFunc(p.Services, func(name string, _ compose.Service) bool { return !slices.Contains(keep, name) })
+	}
+	var b bytes.Buffer
+	if err := o.write(&b, p); err != nil || o.quiet {
+		return err
+	}
+	if o.output == "" {
+		_, err = e.stdout.Write(b.Bytes())
+		return err
+	}
+	file := o.output
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(e.cwd, file)
+	}
+	return os.WriteFile(file, b.Bytes(), 0o666)
+}
+
+// write prints the part of p that the flags ask for.
+func (o *configOptions) write(w io.Writer, p *compose.Project) error {
+	switch {
+	case o.services:
+		lines(w, p.ServiceNames())
+	case o.volumes:
+		lines(w, slices.Sorted(maps.Keys(p.Volumes)))
+	case o.networks:
+		lines(w, slices.Sorted(maps.Keys(p.Networks)))
+	case o.hash != "":
+		return o.hashes(w, p)
+	case o.profiles:
+		lines(w, profilesOf(p))
+	case o.images:
+		for _, name := range p.ServiceNames() {
+			fmt.Fprintln(w, orElse(p.Services[name].Image, p.Name+"-"+name))
+		}
+	case o.environment:
+		for _, k := range slices.Sorted(maps.Keys(p.Environment)) {
+			fmt.Fprintf(w, "%s=%s\n", k, p.Environment[k])
+		}
+	default:
+		return o.model(w, p)
+	}
+	return nil
+}
+
+func (o *configOptions) model(w io.Writer, p *compose.Project) (err error) {
+	var b []byte
+	switch o.format {
+	case "json":
+		b, err = load.MarshalJSON(p)
+	case "yaml":
+		b, err = load.MarshalYAML(p)
+	default:
+		return fmt.Errorf("unsupported format %q", o.format)
+	}
+	if err != nil {
+		return err
+	}
+	// What is printed may be read as a project file again: $ stands for itself.
+	b = bytes.ReplaceAll(b, []byte("$"), []byte("$$"))
+	if !bytes.HasSuffix(b, []byte("\n")) {
+		b = append(b, '\n')
+	}
+	_, err = w.Write(b)
+	return err
+}
+
+func (o *configOptions) hashes(w io.Writer, p *compose.Project) error {
+	names := p.ServiceNames()
+	if o.hash != "*" {
+		names = strings.Split(o.hash, ",")
+		slices.Sort(names)
+	}
+	for _, n := range names {
+		s, ok := p.Services[n]
+		if !ok {
+			return noSuchService(p, n)
+		}
+		fmt.Fprintf(w, "%s %s\n", n, plan.ServiceHash(s))
+	}
+	return nil
+}
+
+func profilesOf(p *compose.Project) []string {
+	set := make(map[string]bool)
+	for _, services := range []map[string]compose.Service{p.Services, p.Disabled} {
+		for _, s := range services {
+			for _, name := range s.Profiles {
+				set[name] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+func lines(w io.Writer, ls []string) {
+	for _, l := range ls {
+		fmt.Fprintln(w, l)
+	}
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"devstack/cmd/devstack/render"
+	"devstack/compose"
+)
+
+// env is everything a verb may know of the process it runs in, and the global
+// flags.
+type env struct {
+	args           []string // without the program's name
+	environ        []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	cwd, exe       string
+	uid            int
+	now            func() time.Time
+
+	flags   globalFlags
+	signals *signals
+	// project is the one that was loaded last; report uses it to place errors.
+	project *compose.Project
+}
+
+// globalFlags come before the verb.
+type globalFlags struct {
+	files, envFiles, profiles []string
+	name, directory           string
+	progress, ansi            string
+	dryRun, all, compat       bool
+	parallel                  int
+	version                   bool
+}
+
+// check refuses values that no verb understands.
+func (g *globalFlags) check() error {
+	if !slices.Contains([]string{"auto", "tty", "plain", "json", "quiet"}, g.progress) {
+		return fmt.Errorf("unsupported --progress value %q (auto, tty, plain, json, quiet)", g.progress)
+	}
+	if !slices.Contains([]string{"auto", "never", "always"}, g.ansi) {
+		return fmt.Errorf("unsupported --ansi value %q (never, always, auto)", g.ansi)
+	}
+	return nil
+}
+
+// getenv is the last value of an environment variable, or "".
+func (e *env) getenv(key string) string {
+	v, _ := e.lookup(key)
+	return v
+}
+
+func (e *env) lookup(key string) (string, bool) {
+	for _, kv := range slices.Backward(e.environ) {
+		if k, v, ok := strings.Cut(kv, "="); ok && k == key {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// getenvBool reads a variable that switches something on. Compose takes
+// anything that is not a boolean for false.
+func (e *env) getenvBool(key string) bool {
+	v := strings.ToLower(strings.TrimSpace(e.getenv(key)))
+	on, err := strconv.ParseBool(v)
+	return err == nil && on || v == "y" || v == "yes" || v == "on"
+}
+
+// style says whether w gets colours: --ansi (or COMPOSE_ANSI), NO_COLOR, and
+// whether it is a terminal.
+func (e *env) style(w io.Writer) render.Style {
+	switch e.flags.ansi {
+	case "always":
+		return render.Coloured
+	case "never":
+		return render.Plain
+	}
+	if _, ok := e.lookup("NO_COLOR"); ok || e.getenv("TERM") == "dumb" || !isTerminal(w) {
+		return render.Plain
+	}
+	return render.Coloured
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"devstack": main,
+		"testd":    testd,
+	})
+}
+
+// TestScript runs testdata/script: what needs no engine, or a played one (see
+// fakeengine).
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		Setup:               setup,
+		Cmds:                commands(),
+		UpdateScripts:       os.Getenv("UPDATE") != "",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+// setup gives a script an environment that does not depend on the machine.
+func setup(env *testscript.Env) error {
+	bin := filepath.SplitList(os.Getenv("PATH"))[0] // put there by testscript.Main
+	env.Vars = append(
+		env.Vars,
+		"HOME="+filepath.Join(env.WorkDir, "home"),
+		"DEVSTACK_DATA_ROOT="+filepath.Join(env.WorkDir, "data"),
+		"DEVSTACK_RUN_ROOT="+filepath.Join(env.WorkDir, "run"),
+		"TERM=xterm",
+		"BIN="+bin,
+	)
+	return os.MkdirAll(filepath.Join(env.WorkDir, "home"), 0o777)
+}
+
+// commands are the scripts' own words.
+func commands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"fakeengine": cmdFakeEngine,
+		"httpget":    cmdHTTPGet,
+		"ocilayout":  cmdOCILayout,
+		"waitfor":    cmdWaitFor,
+	}
+}
+
+// patience is how long a script waits for anything.
+const patience = 20 * time.Second
+
+// cmdWaitFor: `waitfor FILE REGEXP` waits until a file has a match.
+// `waitfor exec CMD ARGS...` waits until a command succeeds.
+func cmdWaitFor(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: waitfor FILE REGEXP | waitfor exec CMD ARGS...")
+	}
+	try := func() error { return ts.Exec(args[1], args[2:]...) }
+	if args[0] != "exec" {
+		re := regexp.MustCompile("(?m)" + args[1])
+		try = func() error {
+			data, err := os.ReadFile(ts.MkAbs(args[0]))
+			if err == nil && !re.Match(data) {
+				err = fmt.Errorf("%s has no match for %q:\n%s", args[0], args[1], data)
+			}
+			return err
+		}
+	}
+	ts.Check(eventually(func() error {
+		err := try()
+		if neg && err == nil {
+			return fmt.Errorf("%s still holds", strings.Join(args, " "))
+		}
+		if neg {
+			return nil
+		}
+		return err
+	}))
+}
+
+// eventually repeats try until it succeeds; there is no event to wait for from
+// outside of the program.
+func eventually(try func() error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("after %v: %w", patience, err)
+		case <-again.C:
+		}
+	}
+}
+
+// cmdHTTPGet: `httpget URL REGEXP` waits until the answer's body matches.
+func cmdHTTPGet(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: httpget URL REGEXP")
+	}
+	re := regexp.MustCompile(args[1])
+	client := http.Client{Timeout: 5 * time.Second}
+	get := func() error {
+		resp, err := client.Get(args[0])
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err == nil && !re.Match(body) {
+			err = fmt.Errorf("%s: %q does not match %q", args[0], body, args[1])
+		}
+		return err
+	}
+	if neg {
+		if err := get(); err == nil {
+			ts.Fatalf("%s answers with a match for %q", args[0], args[1])
+		}
+		return
+	}
+	ts.Check(eventually(get))
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"devstack/compose"
+	"devstack/compose/load"
+	"devstack/engine/api"
+)
+
+// load reads the project that the global flags name and prints its warnings.
+// Services that are asked for by name are enabled, with their profiles.
+func (e *env) load(ctx context.Context, services ...string) (*compose.Project, error) {
+	o := e.loadOptions()
+	o.Services = services
+	p, warnings, err := load.Load(ctx, o)
+	if len(warnings) > 0 && e.flags.progress != "quiet" {
+		load.Render(e.stderr, warnings, bool(e.style(e.stderr)))
+	}
+	if err != nil {
+		return nil, err
+	}
+	e.project = p
+	return p, checkServices(p, services)
+}
+
+func (e *env) loadOptions() load.Options {
+	return load.Options{
+		Files:            e.flags.files,
+		WorkingDir:       e.cwd,
+		ProjectDirectory: e.flags.directory,
+		ProjectName:      e.flags.name,
+		EnvFiles:         e.flags.envFiles,
+		Profiles:         e.flags.profiles,
+		Environ:          e.environ,
+		Stdin:            e.stdin,
+	}
+}
+
+// loadOrName is for verbs that work on what runs: with a name and no files
+// given (-p, COMPOSE_PROJECT_NAME with unreadable files) they need no project.
+func (e *env) loadOrName(ctx context.Context, services ...string) (*compose.Project, string, error) {
+	if e.flags.name != "" && len(e.flags.files) == 0 {
+		return nil, e.flags.name, nil
+	}
+	o := e.loadOptions()
+	o.Services, o.Lenient = services, true
+	p, _, err := load.Load(ctx, o)
+	if err != nil {
+		if name := e.getenv("COMPOSE_PROJECT_NAME"); name != "" {
+			return nil, name, nil
+		}
+		return nil, "", err
+	}
+	e.project = p
+	return p, p.Name, checkServices(p, services)
+}
+
+func checkServices(p *compose.Project, services []string) error {
+	for _, name := range services {
+		if _, ok := p.Services[name]; !ok {
+			return noSuchService(p, name)
+		}
+	}
+	return nil
+}
+
+func noSuchService(p *compose.Project, name string) error {
+	err := fmt.Errorf("no such service: %s", name)
+	if near := nearest(name, slices.Concat(p.ServiceNames(), slices.Collect(maps.Keys(p.Disabled)))); near != "" {
+		err = fmt.Errorf("%w\nhint: did you mean %q?", err, near)
+	}
+	return err
+}
+
+func metaOf(e *env, p *compose.Project) api.Meta {
+	return api.Meta{WorkingDir: p.WorkingDir, ConfigFiles: p.Files, EnvFiles: e.flags.envFiles}
+}
+
+// closure adds to services all that they depend on.
+func closure(p *compose.Project, services []string) []string {
+	seen := make(map[string]bool)
+	var visit func(string)
+	visit = func(name string) {
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		for on := range p.Services[name].DependsOn {
+			visit(on)
+		}
+	}
+	for _, s := range services {
+		visit(s)
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// serviceNames completes the names of services on the command line.
+func (e *env) serviceNames(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	p, _, err := load.Load(cmd.Context(), e.loadOptions())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names := slices.DeleteFunc(p.ServiceNames(), func(n string) bool { return slices.Contains(args, n) })
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// firstServiceName completes one service, then leaves the rest to the shell.
+func (e *env) firstServiceName(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return e.serviceNames(cmd, args, word)
+}
+
+var errNoServices = errors.New("no service selected")

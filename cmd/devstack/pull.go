@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"devstack/engine/api"
+)
+
+func newPullCmd(e *env) *cobra.Command {
+	var (
+		req             api.PullRequest
+		quiet, noBuilds bool
+	)
+	cmd := &cobra.Command{
+		Use:   "pull [OPTIONS] [SERVICE...]",
+		Short: "Pull service images",
+		RunE: func(cmd *cobra.Command, services []string) error {
+			if req.Policy != "" && req.Policy != "missing" && req.Policy != "always" {
+				return fmt.Errorf(`invalid --policy option %q: want "missing" or "always"`, req.Policy)
+			}
+			req.Services = services
+			return runPull(cmd.Context(), e, req, quiet, noBuilds)
+		},
+		ValidArgsFunction: e.serviceNames,
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&quiet, "quiet", "q", false, "Pull without printing progress information")
+	f.BoolVar(&req.IncludeDeps, "include-deps", false, "Also pull services declared as dependencies")
+	f.BoolVar(&req.IgnoreFailures, "ignore-pull-failures", false, "Pull what it can and ignores images with pull failures")
+	f.BoolVar(&noBuilds, "ignore-buildable", false, "Ignore images that can be built")
+	f.StringVar(&req.Policy, "policy", "", `Apply pull policy ("missing"|"always")`)
+	return cmd
+}
+
+func runPull(ctx context.Context, e *env, req api.PullRequest, quiet, noBuilds bool) error {
+	if e.flags.dryRun {
+		return errDryRun
+	}
+	p, err := e.load(ctx, req.Services...)
+	if err != nil {
+		return err
+	}
+	if noBuilds {
+		for name, s := range p.Services {
+			if s.Build != nil {
+				delete(p.Services, name)
+			}
+		}
+	}
+	req.Project = p
+	c, err := e.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return e.progress("pull", func(emit func(api.Message)) error {
+		return c.Pull(ctx, req, withoutPull(emit, quiet))
+	})
+}

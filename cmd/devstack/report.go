@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"devstack/compose"
+	"devstack/compose/load"
+	"devstack/engine/api"
+)
+
+// Exit codes beside a command's own.
+const (
+	exitGeneral     = 1
+	exitInterrupted = 130
+)
+
+// exitError ends the program with a code; err is nil where nothing is left to
+// say.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// exitWith makes the error of a command that ended with code; 0 is no error.
+func exitWith(code int) error {
+	if code == 0 {
+		return nil
+	}
+	return &exitError{code: code}
+}
+
+// report shows err to the user and gives the exit code.
+func (e *env) report(ctx context.Context, err error) int {
+	if errors.Is(context.Cause(ctx), errInterrupted) {
+		return exitInterrupted
+	}
+	if err == nil {
+		return 0
+	}
+	code := exitGeneral
+	if exit := (*exitError)(nil); errors.As(err, &exit) {
+		code, err = exit.code, exit.err
+	}
+	if fault := (*api.Error)(nil); errors.As(err, &fault) && fault.Code != 0 {
+		code = fault.Code
+	}
+	if err != nil {
+		e.explain(err)
+	}
+	return code
+}
+
+// explain prints an error: as JSON with --progress json, else with its place
+// in the project file where it has one.
+func (e *env) explain(err error) {
+	if e.flags.progress == "json" {
+		b, _ := json.Marshal(struct { // two plain fields: it always encodes
+			Error   bool   `json:"error"`
+			Message string `json:"message"`
+		}{true, e.text(err)})
+		fmt.Fprintf(e.stderr, "%s\n", b)
+		return
+	}
+	io.WriteString(e.stderr, e.text(err)+"\n")
+}
+
+func (e *env) text(err error) string {
+	var b bytes.Buffer
+	color := bool(e.style(e.stderr)) && e.flags.progress != "json"
+	if faults := (*load.Error)(nil); errors.As(err, &faults) {
+		load.Render(&b, faults.Diagnostics, color)
+		return strings.TrimRight(b.String(), "\n")
+	}
+	fault := (*api.Error)(nil)
+	if !errors.As(err, &fault) {
+		return err.Error()
+	}
+	if d, ok := e.place(fault); ok {
+		load.Render(&b, []load.Diagnostic{d}, color)
+	} else {
+		fmt.Fprintln(&b, fault.Error())
+		if fault.Hint != "" {
+			fmt.Fprintln(&b, "hint: "+fault.Hint)
+		}
+	}
+	for _, line := range fault.Detail {
+		fmt.Fprintln(&b, "  "+line)
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+// place finds where the project file says what the engine could not do.
+func (e *env) place(fault *api.Error) (load.Diagnostic, bool) {
+	if fault.Path == "" || e.project == nil {
+		return load.Diagnostic{}, false
+	}
+	pos := e.project.Pos(fault.Path)
+	if !pos.IsValid() {
+		return load.Diagnostic{}, false
+	}
+	return load.Diagnostic{
+		Pos: pos, Severity: load.SeverityError, Message: fault.Error(), Hint: fault.Hint,
+		Line: sourceLine(pos), Width: 1,
+	}, true
+}
+
+// sourceLine reads the line at pos, "" where the file is gone.
+func sourceLine(pos compose.Pos) string {
+	data, err := os.ReadFile(pos.File)
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(string(data), "\n")
+	if pos.Line > len(lines) {
+		return ""
+	}
+	return strings.TrimRight(lines[pos.Line-1], "\r")
+}

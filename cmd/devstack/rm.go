@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"devstack/engine/api"
+	"devstack/engine/api/client"
+)
+
+func newRmCmd(e *env) *cobra.Command {
+	var force, stop, volumes bool
+	cmd := &cobra.Command{
+		Use:   "rm [OPTIONS] [SERVICE...]",
+		Short: "Removes stopped service containers",
+		Long: "Removes stopped service containers\n\n" +
+			"By default, anonymous volumes attached to containers will not be removed. You can override this with -v.\n\n" +
+			"Any data which is not in a volume will be lost.",
+		RunE: func(cmd *cobra.Command, services []string) error {
+			return runRm(cmd.Context(), e, api.ServiceRequest{Services: services, Stop: stop, Volumes: volumes}, force)
+		},
+		ValidArgsFunction: e.serviceNames,
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&force, "force", "f", false, "Don't ask to confirm removal")
+	f.BoolVarP(&stop, "stop", "s", false, "Stop the containers, if required, before removing")
+	f.BoolVarP(&volumes, "volumes", "v", false, "Remove any anonymous volumes attached to containers")
+	return cmd
+}
+
+func runRm(ctx context.Context, e *env, req api.ServiceRequest, force bool) error {
+	if e.flags.dryRun {
+		return errDryRun
+	}
+	p, name, err := e.loadOrName(ctx, req.Services...)
+	if err != nil {
+		return err
+	}
+	req.Project, req.Name = p, name
+	c, err := e.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	going, err := removable(ctx, c, req)
+	if err != nil {
+		return err
+	}
+	if len(going) == 0 {
+		fmt.Fprintln(e.stderr, "No stopped containers")
+		return nil
+	}
+	if !force && !e.confirm("Going to remove "+strings.Join(going, ", ")) {
+		return nil
+	}
+	return e.progress("rm", func(emit func(api.Message)) error { return c.Remove(ctx, req, emit) })
+}
+
+// removable names the containers that rm would remove.
+func removable(ctx context.Context, c *client.Client, req api.ServiceRequest) (names []string, err error) {
+	containers, err := c.Ps(ctx, api.PsRequest{Name: req.Name, Services: req.Services, All: true})
+	for _, k := range containers {
+		stopped := k.State != api.StateRunning && k.State != api.StateRestarting && k.State != api.StatePaused
+		if (stopped || req.Stop) && !k.OneOff {
+			names = append(names, k.Name)
+		}
+	}
+	return names, err
+}
+
+// confirm asks a yes-or-no question; nothing typed means no.
+func (e *env) confirm(question string) bool {
+	fmt.Fprint(e.stderr, "? "+question+"? [yN] ")
+	answer, _ := bufio.NewReader(e.stdin).ReadString('\n') // end of input means no
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return answer == "y" || answer == "yes"
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+)
+
+func newScaleCmd(e *env) *cobra.Command {
+	var (
+		o      createOptions
+		noDeps bool
+	)
+	cmd := &cobra.Command{
+		Use:   "scale [SERVICE=REPLICAS...]",
+		Short: "Scale services",
+		Args:  minArgs(1, "SERVICE=REPLICAS"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			p, err := e.load(ctx)
+			if err != nil {
+				return err
+			}
+			o.scale, o.noRecreate = args, true
+			req, err := o.request(e, p, cmd.Flags(), nil)
+			if err != nil {
+				return err
+			}
+			req.Services, req.NoDeps = slices.Sorted(maps.Keys(req.Scale)), noDeps
+			c, err := e.dial(ctx)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			return upDetached(ctx, e, c, req, "scale", false)
+		},
+	}
+	cmd.Flags().BoolVar(&noDeps, "no-deps", false, "Don't start linked services")
+	return cmd
+}

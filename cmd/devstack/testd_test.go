@@ -1,0 +1,158 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// testd is what the scripts' services run: one static program with the tricks
+// that the tests need, so that they need nothing of the host.
+func testd() {
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: testd http|lines|echo|env|exit|get|sleep|trap ...")
+		os.Exit(2)
+	}
+	args := os.Args[2:]
+	switch os.Args[1] {
+	case "http": // ADDR TEXT: answer every request with TEXT and the host's name
+		host, _ := os.Hostname()
+		fmt.Println("listening")
+		err := http.ListenAndServe(args[0], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "%s from %s\n", strings.Join(args[1:], " "), host)
+		}))
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	case "lines": // N: print lines, then wait for the end
+		n, _ := strconv.Atoi(args[0])
+		for i := range n {
+			fmt.Printf("line %d\n", i+1)
+		}
+		untilSignal()
+	case "echo":
+		fmt.Println(strings.Join(args, " "))
+	case "both": // one line each on stdout and stderr
+		fmt.Println("to stdout")
+		fmt.Fprintln(os.Stderr, "to stderr")
+	case "cat":
+		_, _ = io.Copy(os.Stdout, os.Stdin)
+	case "env":
+		for _, k := range args {
+			fmt.Printf("%s=%s\n", k, os.Getenv(k))
+		}
+	case "id":
+		wd, _ := os.Getwd()
+		host, _ := os.Hostname()
+		fmt.Printf("uid=%d gid=%d cwd=%s host=%s\n", os.Getuid(), os.Getgid(), wd, host)
+	case "exit":
+		code, _ := strconv.Atoi(args[0])
+		os.Exit(code)
+	case "get": // URL: print the answer, fail unless there is one
+		resp, err := (&http.Client{Timeout: 5 * time.Second}).Get(args[0])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		_, _ = io.Copy(os.Stdout, resp.Body)
+	case "lookup": // NAME: print its addresses
+		addrs, err := net.LookupHost(args[0])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Println(strings.Join(addrs, " "))
+	case "write": // FILE TEXT
+		if err := os.WriteFile(args[0], []byte(strings.Join(args[1:], " ")+"\n"), 0o666); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	case "read": // FILE
+		data, err := os.ReadFile(args[0])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Stdout.Write(data)
+	case "exists": // FILE: a healthcheck that a script controls
+		if _, err := os.Stat(args[0]); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+	case "sleep":
+		untilSignal()
+	case "deaf": // ignores SIGTERM
+		signal.Ignore(syscall.SIGTERM)
+		fmt.Println("deaf")
+		select {}
+	case "trap": // says which signal ended it, and ends with 3
+		fmt.Println("ready")
+		fmt.Println("got", untilSignal())
+		os.Exit(3)
+	default:
+		fmt.Fprintln(os.Stderr, "testd: unknown", os.Args[1])
+		os.Exit(2)
+	}
+}
+
+func untilSignal() os.Signal {
+	ch := make(chan os.Signal, 1)
+	signal.Notify(ch, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
+	return <-ch
+}
+
+// cmdOCILayout: `ocilayout DIR [PATH=TEXT...]` makes an image with /testd and
+// the given files as an OCI layout, which `image: oci:DIR` names.
+func cmdOCILayout(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: ocilayout DIR [PATH=TEXT...]")
+	}
+	program, err := os.ReadFile(filepath.Join(ts.Getenv("BIN"), "testd"))
+	ts.Check(err)
+	var b bytes.Buffer
+	tw := tar.NewWriter(&b)
+	add := func(name string, mode int64, data []byte) {
+		ts.Check(tw.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: int64(len(data)), Typeflag: tar.TypeReg}))
+		_, err := tw.Write(data)
+		ts.Check(err)
+	}
+	ts.Check(tw.WriteHeader(&tar.Header{Name: "tmp/", Mode: 0o1777, Typeflag: tar.TypeDir}))
+	add("testd", 0o755, program)
+	for _, kv := range args[1:] {
+		name, text, _ := strings.Cut(kv, "=")
+		add(strings.TrimPrefix(name, "/"), 0o644, []byte(text+"\n"))
+	}
+	ts.Check(tw.Close())
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
+	ts.Check(err)
+	img, err := mutate.AppendLayers(empty.Image, layer)
+	ts.Check(err)
+	cfg, err := img.ConfigFile()
+	ts.Check(err)
+	cfg = cfg.DeepCopy()
+	cfg.OS, cfg.Architecture = "linux", runtime.GOARCH
+	cfg.Config.Entrypoint = []string{"/testd"}
+	cfg.Config.Cmd = []string{"sleep"}
+	cfg.Config.Env = []string{"PATH=/", "FROM_IMAGE=yes"}
+	img, err = mutate.ConfigFile(img, cfg)
+	ts.Check(err)
+	path, err := layout.Write(ts.MkAbs(args[0]), empty.Index)
+	ts.Check(err)
+	ts.Check(path.AppendImage(img))
+}
