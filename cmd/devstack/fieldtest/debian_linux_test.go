@@ -18,7 +18,7 @@ import (
 // repository; another list of packages makes another root.
 const (
 	debianSuite    = "bookworm"
-	debianPackages = "postgresql,redis-server,nginx-light"
+	debianPackages = "postgresql,redis-server,nginx-light,busybox-static"
 )
 
 // debianRoot gives a root directory with the packages, making it when it is
@@ -62,6 +62,17 @@ func debianRoot() (string, error) {
 	return root, os.Rename(half, root)
 }
 
+// shopModules downloads the modules of the shop's API to dir.
+func shopModules(dir string) (string, error) {
+	cmd := exec.Command("go", "mod", "download")
+	cmd.Dir = filepath.Join("..", "..", "..", "examples", "shop", "api")
+	cmd.Env = append(os.Environ(), "GOMODCACHE="+dir, "GOFLAGS=-modcacherw")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("download the shop's modules: %w\n%s", err, out)
+	}
+	return dir, nil
+}
+
 func needDebian(t *testing.T) string {
 	t.Helper()
 	root := os.Getenv(debianEnv)
@@ -71,16 +82,7 @@ func needDebian(t *testing.T) string {
 	return root
 }
 
-// readRepository reads a file of the repository by its path from the top.
-func readRepository(t *testing.T, path string) string {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(repository(t), path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(data)
-}
-
+// repository is the top of the work tree.
 func repository(t *testing.T) string {
 	t.Helper()
 	out, err := exec.Command("go", "env", "GOMOD").Output()

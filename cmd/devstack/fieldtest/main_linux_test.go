@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -17,9 +18,11 @@ import (
 // network; as pid 1 of new namespaces it furnishes them and reaps; as its
 // child it runs the tests.
 const (
-	roleEnv   = "DEVSTACK_FIELDTEST"
-	binaryEnv = "DEVSTACK_FIELDTEST_BINARY"
-	debianEnv = "DEVSTACK_FIELDTEST_DEBIAN"
+	roleEnv    = "DEVSTACK_FIELDTEST"
+	binaryEnv  = "DEVSTACK_FIELDTEST_BINARY"
+	debianEnv  = "DEVSTACK_FIELDTEST_DEBIAN"
+	hostsEnv   = "DEVSTACK_FIELDTEST_HOSTS"
+	modulesEnv = "DEVSTACK_FIELDTEST_MODULES"
 )
 
 func TestMain(m *testing.M) {
@@ -58,9 +61,18 @@ func outside() (int, error) {
 	if err != nil {
 		return 1, err
 	}
+	modules, err := shopModules(filepath.Join(dir, "mod"))
+	if err != nil {
+		return 1, err
+	}
+	hosts := filepath.Join(dir, "hosts")
+	if err := os.WriteFile(hosts, []byte("127.0.0.1 localhost "+strings.Join(hubHosts, " ")+"\n"), 0o644); err != nil {
+		return 1, err
+	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
-	cmd.Env = append(os.Environ(), roleEnv+"=init", binaryEnv+"="+binary, debianEnv+"="+debian)
+	cmd.Env = append(os.Environ(), roleEnv+"=init", binaryEnv+"="+binary, debianEnv+"="+debian,
+		modulesEnv+"="+modules, hostsEnv+"="+hosts)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET,
@@ -83,6 +95,9 @@ func pidOne() (int, error) {
 	}
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return 1, fmt.Errorf("mount /proc: %w", err)
+	}
+	if err := unix.Mount(os.Getenv(hostsEnv), "/etc/hosts", "", unix.MS_BIND, ""); err != nil {
+		return 1, fmt.Errorf("mount /etc/hosts: %w", err)
 	}
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
