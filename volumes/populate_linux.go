@@ -49,24 +49,45 @@ func (v Volume) dataDir() string {
 	return v.device()
 }
 
-func (s *Store) populate(ctx context.Context, v Volume, data string, root *os.File, path string) error {
-	stage, own := filepath.Join(s.dir, v.Name), ""
-	if v.device() != "" {
-		// A device may be on another file system, which rename cannot reach.
-		stage, own = data, devicePrefix
+// Unfilled reports whether Populate would look at the image at all: callers
+// need not mount it otherwise.
+func (s *Store) Unfilled(v Volume) (bool, error) {
+	data := v.dataDir()
+	if data == "" {
+		return false, nil
 	}
-	fill, done := filepath.Join(stage, own+fillName), filepath.Join(stage, own+fillDoneName)
+	defer s.lock(v.Name)()
+	fill, done := s.stages(v, data)
+	if _, err := os.Lstat(done); err == nil {
+		return true, nil
+	}
+	empty, err := isEmpty(data, fill)
+	if err != nil {
+		return false, fmt.Errorf("look into volume %q: %w", v.Name, err)
+	}
+	return empty, nil
+}
+
+// stages are the paths of the two stages. A device may be on another file
+// system, which rename cannot reach, so its stages are inside it.
+func (s *Store) stages(v Volume, data string) (fill, done string) {
+	stage := filepath.Join(s.dir, v.Name)
+	if v.device() != "" {
+		stage = filepath.Join(data, devicePrefix)
+		return stage + fillName, stage + fillDoneName
+	}
+	return filepath.Join(stage, fillName), filepath.Join(stage, fillDoneName)
+}
+
+func (s *Store) populate(ctx context.Context, v Volume, data string, root *os.File, path string) error {
+	fill, done := s.stages(v, data)
 	switch _, err := os.Lstat(done); {
 	case err == nil:
 		return settle(done, data)
 	case !errors.Is(err, os.ErrNotExist):
 		return err
 	}
-	leftover := ""
-	if stage == data {
-		leftover = filepath.Base(fill)
-	}
-	empty, err := isEmpty(data, leftover)
+	empty, err := isEmpty(data, fill)
 	if err != nil || !empty {
 		return err
 	}
@@ -134,8 +155,8 @@ func settle(done, data string) error {
 	return unix.UtimesNanoAt(unix.AT_FDCWD, data, []unix.Timespec{st.Atim, st.Mtim}, 0)
 }
 
-// isEmpty reports whether the directory holds nothing but, perhaps, except.
-func isEmpty(dir, except string) (bool, error) {
+// isEmpty reports whether the directory holds nothing but, perhaps, the path fill.
+func isEmpty(dir, fill string) (bool, error) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return false, err
@@ -146,7 +167,7 @@ func isEmpty(dir, except string) (bool, error) {
 		return false, err
 	}
 	for _, n := range names {
-		if n != except {
+		if filepath.Join(dir, n) != fill {
 			return false, nil
 		}
 	}

@@ -135,8 +135,14 @@ func TestPopulateKeepsEverything(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			s := open(t)
 			v := create(t, s, Spec{Name: "data"})
+			if unfilled, err := s.Unfilled(v); err != nil || !unfilled {
+				t.Errorf("unfilled: %v, %v", unfilled, err)
+			}
 			if err := s.Populate(t.Context(), v, openRoot(t, root), path); err != nil {
 				t.Fatal(err)
+			}
+			if unfilled, err := s.Unfilled(v); err != nil || unfilled {
+				t.Errorf("unfilled afterwards: %v, %v", unfilled, err)
 			}
 			if diff := cmp.Diff(want, describe(t, v.Path)); diff != "" {
 				t.Errorf("copy (-image +volume):\n%s", diff)

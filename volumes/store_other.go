@@ -17,3 +17,6 @@ func (s *Store) Populate(context.Context, Volume, *os.File, string) error {
 
 // OpenSubpath needs Linux.
 func OpenSubpath(string, string) (*os.File, error) { return nil, errors.ErrUnsupported }
+
+// Unfilled needs Linux.
+func (s *Store) Unfilled(Volume) (bool, error) { return false, errors.ErrUnsupported }
