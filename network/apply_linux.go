@@ -54,8 +54,10 @@ func (s *Stack) Apply(ctx context.Context, spec Spec) (Network, error) {
 	s.mu.Lock()
 	n.applied = true
 	s.nets[spec.Name] = n
-	err = s.save(n)
 	s.mu.Unlock()
+	s.recording.Lock()
+	err = s.save(n)
+	s.recording.Unlock()
 	if err != nil {
 		return Network{}, fmt.Errorf("network %s: %w", spec.Name, err)
 	}
@@ -330,13 +332,15 @@ func (s *Stack) Remove(ctx context.Context, name string) error {
 	if s.attached(name) {
 		return fmt.Errorf("%s: %w", name, ErrInUse)
 	}
-	if err := s.host.Run(rtnl.Delete(rtnl.Link{Name: n.Bridge})); err != nil {
+	if err := s.reaper.Delete(n.Bridge); err != nil {
 		return fmt.Errorf("network %s: %w", name, err)
 	}
+	s.recording.Lock()
 	s.mu.Lock()
 	delete(s.nets, name)
-	err := removeRecord(s.networkPath(name))
 	s.mu.Unlock()
+	err := removeRecord(s.networkPath(name))
+	s.recording.Unlock()
 	s.dns.SetNames(name, nil)
 	return errors.Join(err, s.applyRules())
 }

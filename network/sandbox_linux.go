@@ -27,9 +27,10 @@ var resolverAddr = netip.AddrFrom4([4]byte{127, 0, 0, 11})
 
 // Sandbox is a container's network namespace.
 type Sandbox struct {
-	id   string
-	path string
-	cfg  SandboxConfig
+	id       string
+	path     string
+	cfg      SandboxConfig
+	redirect *nat.Redirect
 
 	mu        sync.Mutex // one change at a time; before Stack.mu
 	conn      *rtnl.Conn // inside the namespace
@@ -55,7 +56,7 @@ func (s *Stack) CreateSandbox(ctx context.Context, id string, cfg SandboxConfig)
 	if err := os.MkdirAll(filepath.Join(s.cfg.RunRoot, "netns"), 0o700); err != nil {
 		return nil, err
 	}
-	b := &Sandbox{id: id, path: s.netnsPath(id), cfg: cfg, route: map[bool]netip.Addr{}}
+	b := &Sandbox{id: id, path: s.netnsPath(id), cfg: cfg, redirect: s.redirect, route: map[bool]netip.Addr{}}
 	var sockets *dns.Sockets
 	err := netns.New(b.path, func() error {
 		var err error
@@ -119,7 +120,7 @@ func (b *Sandbox) open() (_ *dns.Sockets, err error) {
 	}
 	udp, tcp, err := sockets.Ports()
 	if err == nil {
-		err = nat.Redirect(resolverAddr, udp, tcp)
+		err = b.redirect.Set(udp, tcp)
 	}
 	if err != nil {
 		sockets.Close()
@@ -131,7 +132,7 @@ func (b *Sandbox) open() (_ *dns.Sockets, err error) {
 // OpenSandbox takes over a sandbox that an earlier engine made. Its endpoints
 // are known again, as they were attached.
 func (s *Stack) OpenSandbox(ctx context.Context, id string, cfg SandboxConfig) (*Sandbox, error) {
-	b := &Sandbox{id: id, path: s.netnsPath(id), cfg: cfg, route: map[bool]netip.Addr{}}
+	b := &Sandbox{id: id, path: s.netnsPath(id), cfg: cfg, redirect: s.redirect, route: map[bool]netip.Addr{}}
 	if _, err := os.Stat(b.path); err != nil {
 		return nil, fmt.Errorf("sandbox %.12s: %w", id, ErrNoSandbox)
 	}
@@ -200,15 +201,11 @@ func (s *Stack) RemoveSandbox(ctx context.Context, id string) error {
 	} else {
 		readRecord(s.sandboxPath(id), &rec)
 	}
-	ops := make([]rtnl.Op, 0, len(rec.Endpoints))
+	hosts := make([]string, 0, len(rec.Endpoints))
 	for _, e := range rec.Endpoints {
-		ops = append(ops, rtnl.Delete(rtnl.Link{Name: e.Host}))
+		hosts = append(hosts, e.Host)
 	}
-	var err error
-	if len(ops) > 0 {
-		err = s.host.Run(ops...)
-	}
-	return errors.Join(err, netns.Remove(s.netnsPath(id)), removeRecord(s.sandboxPath(id)))
+	return errors.Join(s.reaper.Delete(hosts...), netns.Remove(s.netnsPath(id)), removeRecord(s.sandboxPath(id)))
 }
 
 // SetSandboxNames states names that one sandbox alone resolves: links.
@@ -301,7 +298,8 @@ func (s *Stack) place(b *Sandbox, n *netState, spec EndpointSpec) (endpointRecor
 		}
 	}
 	e.Endpoint.MAC = mac.String()
-	return e, s.save(n)
+	s.saver.Save(n.Name)
+	return e, nil
 }
 
 func (b *Sandbox) takeAddresses(n *netState, e *endpointRecord) error {
@@ -353,7 +351,7 @@ func (s *Stack) unplace(b *Sandbox, n *netState, e endpointRecord) error {
 	if e.Host == "" {
 		return nil
 	}
-	return s.host.Run(rtnl.Delete(rtnl.Link{Name: e.Host}))
+	return s.reaper.Delete(e.Host)
 }
 
 // wire makes the interface and configures it.
@@ -371,7 +369,7 @@ func (s *Stack) wire(b *Sandbox, n *netState, e *endpointRecord) error {
 		e.Host = vethName(s.cfg.Tag, b.id, e.Endpoint.IfName, salt)
 		err := s.host.Run(rtnl.AddVeth(rtnl.Veth{
 			Host: e.Host, Master: n.Index, MTU: n.MTU, Namespace: ns, Name: e.Endpoint.IfName, MAC: mac,
-		}))
+		}), rtnl.SetPort(rtnl.Link{Name: e.Host}))
 		if errors.Is(err, unix.EEXIST) && salt < 8 {
 			continue
 		}

@@ -20,13 +20,17 @@ import (
 
 // Stack is all networking of one engine. Safe for concurrent use.
 type Stack struct {
-	cfg   Config
-	host  *rtnl.Conn
-	nat   *nat.Table
-	dns   *dns.Server
-	ports *publish.Table
+	cfg      Config
+	host     *rtnl.Conn
+	nat      *nat.Table
+	dns      *dns.Server
+	ports    *publish.Table
+	reaper   rtnl.Reaper
+	redirect *nat.Redirect
+	saver    *saver
 
-	applying sync.Mutex // one change of networks at a time; before mu
+	applying  sync.Mutex // one change of networks at a time; before recording and mu
+	recording sync.Mutex // one writer of networks' records; before mu
 
 	mu        sync.Mutex
 	nets      map[string]*netState
@@ -54,6 +58,9 @@ func Open(ctx context.Context, cfg Config) (*Stack, error) {
 	if s.nat, err = nat.Open(cfg.Tag, bridgePrefix(cfg.Tag)); err != nil {
 		return nil, errors.Join(err, s.host.Close())
 	}
+	if s.redirect, err = nat.NewRedirect(resolverAddr); err != nil {
+		return nil, errors.Join(err, s.host.Close(), s.nat.Close())
+	}
 	if s.dns, err = dns.Open(&dns.Host{}); err != nil {
 		return nil, errors.Join(err, s.host.Close(), s.nat.Close())
 	}
@@ -61,6 +68,7 @@ func Open(ctx context.Context, cfg Config) (*Stack, error) {
 		Keep: cfg.Keep, Restored: cfg.Restored, Fast: s.nat.ApplyPorts, Cut: nat.Cut,
 		Warn: func(err error) { s.note(err.Error()) },
 	})
+	s.saver = newSaver(s.saveNamed)
 	s.load()
 	return s, nil
 }
@@ -71,10 +79,12 @@ func (s *Stack) Close() error {
 	s.ports.Close()
 	s.dns.Close()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, b := range s.sandboxes {
 		b.conn.Close()
 	}
+	s.mu.Unlock()
+	s.saver.Close()
+	s.reaper.Close()
 	return errors.Join(s.host.Close(), s.nat.Close())
 }
 
@@ -155,11 +165,28 @@ func (s *Stack) list() []*netState {
 	return out
 }
 
-// save writes the record of a network; called with mu held.
+// save writes the record of a network.
 func (s *Stack) save(n *netState) error {
-	return writeRecord(s.networkPath(n.Name), networkRecord{
-		Version: recordVersion, Spec: n.Spec, Pools: n.Pools, Sticky: stickyOf(n.leases),
-	})
+	s.mu.Lock()
+	rec := networkRecord{Version: recordVersion, Spec: n.Spec, Pools: n.Pools, Sticky: stickyOf(n.leases)}
+	s.mu.Unlock()
+	return writeRecord(s.networkPath(n.Name), rec)
+}
+
+// saveNamed writes the record of a network unless it was removed meanwhile.
+// Removal and this exclude each other by recording.
+func (s *Stack) saveNamed(name string) {
+	s.recording.Lock()
+	defer s.recording.Unlock()
+	s.mu.Lock()
+	n := s.nets[name]
+	s.mu.Unlock()
+	if n == nil {
+		return
+	}
+	if err := s.save(n); err != nil {
+		s.note(fmt.Sprintf("record of network %s: %v", name, err))
+	}
 }
 
 // Lookup finds a network that was applied, by this engine or one before it.
@@ -194,9 +221,7 @@ func (s *Stack) ForgetKeys(project string) {
 			changed = l.Forget(func(key string) bool { return strings.HasPrefix(key, project+"/") }) || changed
 		}
 		if changed {
-			if err := s.save(n); err != nil {
-				s.notes = append(s.notes, fmt.Sprintf("record of network %s: %v", n.Name, err))
-			}
+			s.saver.Save(n.Name)
 		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"devstack/network/netns"
-	"devstack/network/rtnl"
 )
 
 // Sweep removes what belongs to this engine's tag and to nobody: sandboxes and
@@ -73,15 +72,12 @@ func (s *Stack) sweepLinks() error {
 			}
 		}
 	}
-	var ops []rtnl.Op
+	var stray []string
 	for _, l := range links {
 		ours := strings.HasPrefix(l.Name, bridgePrefix(s.cfg.Tag)) || strings.HasPrefix(l.Name, vethPrefix(s.cfg.Tag))
 		if ours && !owned[l.Name] {
-			ops = append(ops, rtnl.Delete(rtnl.Link{Name: l.Name}))
+			stray = append(stray, l.Name)
 		}
 	}
-	if len(ops) == 0 {
-		return nil
-	}
-	return s.host.Run(ops...)
+	return s.reaper.Delete(stray...)
 }

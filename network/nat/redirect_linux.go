@@ -1,38 +1,122 @@
 package nat
 
 import (
+	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"syscall"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// redirectTable is the one table in a sandbox.
-const redirectTable = "devstack"
+const (
+	redirectTable = "devstack" // the one table in a sandbox
+	fakeUDP       = 0xd5f1     // stand for the ports in the message below
+	fakeTCP       = 0xd5f2
+)
 
-// Redirect turns port 53 of addr into the ports given, and back, in the calling
-// thread's network namespace. It replaces an earlier redirect.
-func Redirect(addr netip.Addr, udp, tcp uint16) error {
-	c, err := nftables.New()
+// Redirect turns port 53 of the resolver's address into the resolver's ports,
+// and back, inside a sandbox. The message for the kernel is composed once; a
+// sandbox differs from the next in its ports alone.
+type Redirect struct {
+	message  []byte
+	udp, tcp []int // where in it the ports are
+}
+
+// NewRedirect composes the message.
+func NewRedirect(addr netip.Addr) (*Redirect, error) {
+	var r Redirect
+	c, err := nftables.New(nftables.WithTestDial(r.capture))
 	if err != nil {
-		return fmt.Errorf("open nftables: %w", err)
+		return nil, fmt.Errorf("compose redirect: %w", err)
 	}
 	table := c.AddTable(&nftables.Table{Name: redirectTable, Family: nftables.TableFamilyIPv4})
 	chain := c.AddChain(&nftables.Chain{
 		Name: "resolver", Table: table, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityMangle,
 	})
-	c.FlushChain(chain)
+	c.FlushChain(chain) // an earlier engine's ports are not ours
 	host := netip.PrefixFrom(addr, 32)
-	for proto, port := range map[byte]uint16{unix.IPPROTO_UDP: udp, unix.IPPROTO_TCP: tcp} {
-		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule(plain(destination(host)), rewrite(proto, 2, 53, port))})
-		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule(plain(source(host)), rewrite(proto, 0, port, 53))})
+	for _, to := range []struct {
+		proto byte
+		port  uint16
+	}{{unix.IPPROTO_UDP, fakeUDP}, {unix.IPPROTO_TCP, fakeTCP}} {
+		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule(plain(destination(host)), rewrite(to.proto, 2, 53, to.port))})
+		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule(plain(source(host)), rewrite(to.proto, 0, to.port, 53))})
 	}
-	if err := c.Flush(); err != nil {
-		return fmt.Errorf("redirect resolver: %w", err)
+	_ = c.Flush() // goes to capture, which answers nothing
+	r.udp, r.tcp = r.places(fakeUDP), r.places(fakeTCP)
+	if len(r.udp) != 2 || len(r.tcp) != 2 {
+		return nil, fmt.Errorf("compose redirect: ports at %v and %v, want two places each", r.udp, r.tcp)
+	}
+	return &r, nil
+}
+
+func (r *Redirect) places(port uint16) []int {
+	var out []int
+	for i := 0; i+2 <= len(r.message); i++ {
+		if binary.BigEndian.Uint16(r.message[i:]) == port {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+var errCaptured = errors.New("captured")
+
+// capture keeps the batch instead of sending it. Only the last rule wants an
+// acknowledgement: faults of the others are reported anyway.
+func (r *Redirect) capture(req []netlink.Message) ([]netlink.Message, error) {
+	for i, m := range req {
+		m.Header.Flags &^= netlink.Acknowledge | netlink.Echo
+		if i == len(req)-2 { // the last is the end of the batch
+			m.Header.Flags |= netlink.Acknowledge
+		}
+		m.Header.Length = uint32(unix.NLMSG_HDRLEN + len(m.Data))
+		m.Header.PID = 0
+		b, err := m.MarshalBinary()
+		if err != nil {
+			return nil, err
+		}
+		r.message = append(r.message, b...)
+	}
+	return nil, errCaptured
+}
+
+// Set states the ports in the calling thread's network namespace.
+func (r *Redirect) Set(udp, tcp uint16) error {
+	msg := bytes.Clone(r.message)
+	for _, i := range r.udp {
+		binary.BigEndian.PutUint16(msg[i:], udp)
+	}
+	for _, i := range r.tcp {
+		binary.BigEndian.PutUint16(msg[i:], tcp)
+	}
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return os.NewSyscallError("socket netfilter", err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Sendto(fd, msg, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return os.NewSyscallError("send netfilter", err)
+	}
+	var buf [4096]byte
+	n, _, err := unix.Recvfrom(fd, buf[:], 0) // the kernel has answered by now
+	if err != nil {
+		return os.NewSyscallError("receive netfilter", err)
+	}
+	if n < unix.NLMSG_HDRLEN+4 || binary.NativeEndian.Uint16(buf[4:]) != unix.NLMSG_ERROR {
+		return errors.New("redirect resolver: unexpected answer")
+	}
+	if errno := syscall.Errno(-int32(binary.NativeEndian.Uint32(buf[unix.NLMSG_HDRLEN:]))); errno != 0 {
+		return fmt.Errorf("redirect resolver: %w", errno)
 	}
 	return nil
 }
