@@ -1,0 +1,209 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"syscall"
+
+	"devstack/engine/cgroup"
+	"devstack/engine/container/child"
+
+	"golang.org/x/sys/unix"
+)
+
+// birth is what it takes to start a child.
+type birth struct {
+	program *child.Program
+	group   *cgroup.Group // may be nil
+	stdio   [3]*os.File   // nil: /dev/null
+	extra   *os.File      // at child.FDFirst
+	newPID  bool
+}
+
+// A newborn is a child that has set everything up and waits for the order to
+// execute.
+type newborn struct {
+	process *process
+	console *os.File
+	wire    *wire
+}
+
+// bear starts a child and brings it to readiness. On error nothing of it is
+// left.
+func (rt *Runtime) bear(ctx context.Context, b birth) (*newborn, error) {
+	w, theirs, err := newWire()
+	if err != nil {
+		return nil, err
+	}
+	pid, pidfd, err := rt.fork(b, theirs)
+	theirs.Close()
+	if err != nil {
+		w.close()
+		return nil, err
+	}
+	p, err := newProcess(pid, pidfd, true)
+	if err != nil {
+		w.close()
+		return nil, err
+	}
+	n := &newborn{process: p, wire: w}
+	defer w.within(ctx)()
+	if err := n.raise(b.program); err != nil {
+		n.discard()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, err
+	}
+	return n, nil
+}
+
+// raise sends the program and follows the child until it is ready.
+func (n *newborn) raise(p *child.Program) error {
+	// A child that fails early closes the socket while we write; its fault says
+	// more than EPIPE.
+	werr := n.wire.write(p.Encode())
+	for {
+		kind, body, fd, err := n.wire.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return errors.Join(errors.New("start child: it ended without a word"), werr)
+		case err != nil:
+			return err
+		}
+		switch kind {
+		case child.MsgPID:
+			if err := n.follow(body); err != nil {
+				return err
+			}
+		case child.MsgConsole:
+			n.console = fd
+		case child.MsgReady:
+			return nil
+		}
+	}
+}
+
+// follow turns to the process that the child has forked in its place.
+func (n *newborn) follow(body []byte) error {
+	pid, ok := child.DecodeNumber(body)
+	if !ok {
+		return errors.New("read from child: malformed pid")
+	}
+	// Our child, and not reaped: the pid cannot be anybody else's.
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return fmt.Errorf("watch process %d: %w", pid, err)
+	}
+	first := n.process
+	first.watch(nil)
+	first.close()
+	n.process, err = newProcess(pid, pidfd, true)
+	return err
+}
+
+// discard kills and reaps.
+func (n *newborn) discard() {
+	n.wire.close()
+	if n.console != nil {
+		n.console.Close()
+	}
+	n.process.signal(unix.SIGKILL)
+	n.process.watch(nil)
+	n.process.close()
+}
+
+// start gives the order and waits for execve: the socket ends with it.
+func (n *newborn) start(ctx context.Context) error {
+	defer n.wire.close()
+	defer n.wire.within(ctx)()
+	werr := n.wire.write([]byte{child.MsgStart})
+	_, _, _, err := n.wire.next()
+	switch {
+	case errors.Is(err, io.EOF) && werr == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("start process: %w", werr)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// fork clones the child into its cgroups. For those of v1 the forking thread
+// has to visit them, so it is a thread of its own: if it cannot come back, it
+// ends.
+func (rt *Runtime) fork(b birth, socket *os.File) (pid, pidfd int, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		leave := func() error { return nil }
+		if b.group != nil {
+			if leave, err = b.group.Enter(); err != nil {
+				return
+			}
+		}
+		pid, pidfd, err = rt.forkHere(b, socket)
+		if leave() == nil {
+			runtime.UnlockOSThread()
+		}
+	}()
+	<-done
+	return pid, pidfd, err
+}
+
+func (rt *Runtime) forkHere(b birth, socket *os.File) (pid, pidfd int, err error) {
+	files := make([]uintptr, 0, child.FDFirst+1)
+	for _, f := range b.stdio {
+		if f == nil {
+			f = rt.null
+		}
+		files = append(files, f.Fd())
+	}
+	files = append(files, socket.Fd(), rt.exe.Fd())
+	if b.extra != nil {
+		fd, err := number(b.extra)
+		if err != nil {
+			return 0, -1, err
+		}
+		files = append(files, fd)
+	}
+	attr := &syscall.SysProcAttr{PidFD: &pidfd}
+	if b.newPID {
+		attr.Cloneflags = unix.CLONE_NEWPID
+	}
+	if b.group != nil && b.group.FD() >= 0 {
+		attr.UseCgroupFD, attr.CgroupFD = true, b.group.FD()
+	}
+	// By then the child's descriptors are in their places.
+	exe := fmt.Sprintf("/proc/self/fd/%d", child.FDExe)
+	pid, err = syscall.ForkExec(exe, []string{"devstack", "child"}, &syscall.ProcAttr{
+		Dir: "/", Env: childEnv(), Files: files, Sys: attr,
+	})
+	runtime.KeepAlive(b)
+	if err != nil {
+		return 0, -1, fmt.Errorf("start child: %w", err)
+	}
+	return pid, pidfd, nil
+}
+
+// childEnv makes Go's runtime small: no collector, one processor, no signals to
+// itself.
+func childEnv() []string {
+	return []string{child.Door + "=" + child.DoorRun, "GOGC=off", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1"}
+}
+
+// number is f.Fd() without taking f out of non-blocking mode.
+func number(f *os.File) (fd uintptr, err error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	err = conn.Control(func(n uintptr) { fd = n })
+	return fd, err
+}

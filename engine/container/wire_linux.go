@@ -1,0 +1,103 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"devstack/engine/container/child"
+
+	"golang.org/x/sys/unix"
+)
+
+// wire is the parent's end of the child's socket.
+type wire struct{ f *os.File }
+
+// newWire returns both ends; ours is in the netpoller, the child's blocks.
+func newWire() (*wire, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make socket: %w", err)
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		return nil, nil, fmt.Errorf("make socket: %w", err)
+	}
+	return &wire{os.NewFile(uintptr(fds[0]), "child")}, os.NewFile(uintptr(fds[1]), "parent"), nil
+}
+
+func (w *wire) close() error { return w.f.Close() }
+
+// within interrupts reads and writes when ctx ends.
+func (w *wire) within(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { w.f.SetDeadline(time.Unix(1, 0)) })
+}
+
+func (w *wire) write(b []byte) error {
+	_, err := w.f.Write(b)
+	return err
+}
+
+// next reads one message. A fault comes as *ChildError, the end as io.EOF.
+func (w *wire) next() (kind byte, body []byte, fd *os.File, err error) {
+	head := make([]byte, child.MessageHead)
+	n, fd, err := w.receive(head)
+	if err == nil && n < len(head) {
+		_, err = io.ReadFull(w.f, head[n:])
+	}
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	kind, length := child.DecodeHead(head)
+	const most = 1 << 20
+	if length < 0 || length > most {
+		return 0, nil, nil, errors.New("read from child: message too long")
+	}
+	body = make([]byte, length)
+	if _, err := io.ReadFull(w.f, body); err != nil {
+		return 0, nil, nil, fmt.Errorf("read from child: %w", err)
+	}
+	if kind == child.MsgFault {
+		fault, ok := child.DecodeFault(body)
+		if !ok {
+			return 0, nil, nil, errors.New("read from child: malformed fault")
+		}
+		return kind, nil, nil, &ChildError{fault.Op, fault.Path, fault.Errno, fault.Text}
+	}
+	return kind, body, fd, nil
+}
+
+// receive reads some bytes and the descriptor that may come with them.
+func (w *wire) receive(b []byte) (n int, f *os.File, err error) {
+	conn, err := w.f.SyscallConn()
+	if err != nil {
+		return 0, nil, err
+	}
+	oob := make([]byte, unix.CmsgSpace(4))
+	var oobn int
+	rerr := conn.Read(func(fd uintptr) bool {
+		n, oobn, _, _, err = unix.Recvmsg(int(fd), b, oob, unix.MSG_CMSG_CLOEXEC)
+		return !errors.Is(err, unix.EAGAIN)
+	})
+	if err = errors.Join(rerr, err); err != nil {
+		return 0, nil, fmt.Errorf("read from child: %w", err)
+	}
+	if n == 0 {
+		return 0, nil, io.EOF
+	}
+	if oobn == 0 {
+		return n, nil, nil
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil || len(messages) != 1 {
+		return n, nil, fmt.Errorf("read descriptor from child: %w", err)
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return n, nil, fmt.Errorf("read descriptor from child: %w", err)
+	}
+	unix.SetNonblock(fds[0], true)
+	return n, os.NewFile(uintptr(fds[0]), "console"), nil
+}
