@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"devstack/schema"
@@ -110,13 +111,17 @@ func (c *conformer) mapping(n *node, v *schema.Value, t *trail) *node {
 
 // sequence conforms each entry of a list.
 func (c *conformer) sequence(n *node, v *schema.Value, t *trail) *node {
+	if v.Short == schema.Ports {
+		var ports []*node
+		for i, e := range n.list {
+			ports = append(ports, c.port(e, v.List, &trail{t, indexed(i), v.List})...)
+		}
+		n.list = ports
+		return c.longList(n, v, t)
+	}
 	kept := n.list[:0]
 	for i, e := range n.list {
-		step := trail{t, fmt.Sprintf("[%d]", i), v.List}
-		if v.Short == schema.Ports {
-			kept = append(kept, c.port(e, v.List, &step)...)
-			continue
-		}
+		step := trail{t, indexed(i), v.List}
 		if val := c.conform(e, v.List, &step); val != nil {
 			kept = append(kept, val)
 		}
@@ -124,6 +129,8 @@ func (c *conformer) sequence(n *node, v *schema.Value, t *trail) *node {
 	n.list = kept
 	return c.longList(n, v, t)
 }
+
+func indexed(i int) string { return "[" + strconv.Itoa(i) + "]" }
 
 // kinds lists what may stand at a place, for messages.
 func kinds(v *schema.Value) string {

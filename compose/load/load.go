@@ -98,6 +98,7 @@ func (ld *loader) load() (*compose.Project, error) {
 	}
 	m.finish()
 	ld.require(m.dict)
+	inherit(m.dict)
 	if err := ld.err(); err != nil {
 		return nil, err
 	}

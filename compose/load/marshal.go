@@ -277,8 +277,7 @@ func writeJSON(b *bytes.Buffer, v any) error {
 	return nil
 }
 
-// yaml makes a YAML mapping. Dollar signs stay as they are: the output is not
-// read again by Compose unless --no-interpolate says so.
+// yaml makes a YAML mapping.
 func (o object) yaml() *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MappingNode}
 	for _, m := range o {

@@ -90,7 +90,7 @@ func (m *model) finish() {
 			}
 		}
 	}
-	if volumes := m.dict.get("volumes"); volumes != nil {
+	if volumes := m.dict.get("volumes"); volumes != nil && volumes.kind == mapKind {
 		c := conformer{ld: m.ld, base: m.base}
 		for _, e := range volumes.keys {
 			opts := e.val.get("driver_opts")
@@ -101,6 +101,31 @@ func (m *model) finish() {
 			}
 		}
 	}
+}
+
+// inherit completes the containers of pre_start with what their services say
+// of containers. Mounts are not copied: the container takes them from the
+// service when it runs.
+func inherit(dict *node) {
+	hookValue := schema.ServiceValue.Lookup("pre_start").List
+	each(dict.get("services"), func(_ string, service *node) {
+		hooks := service.get("pre_start")
+		if hooks == nil {
+			return
+		}
+		for i, hook := range hooks.list {
+			base := mapAt(hook.place)
+			for _, e := range service.keys {
+				if e.key != "volumes" && !isExtension(e.key) && hookValue.Lookup(e.key) != nil {
+					base.keys = append(base.keys, entry{e.key, e.at, e.val.clone()})
+				}
+			}
+			if nets := base.get("networks"); service.get("network_mode") == nil && (nets == nil || len(nets.keys) == 0) {
+				base.set("networks", hook.place, mapAt(hook.place, pair("default", nullAt(hook.place))))
+			}
+			hooks.list[i] = merge(base, hook, hookValue)
+		}
+	})
 }
 
 // sweep removes the marks of !reset below n.
@@ -145,7 +170,7 @@ func (ld *loader) requireAll(n *node, v *schema.Value, t *trail) {
 	}
 	if n.kind == listKind && v.List != nil && v.List.IsMapping() {
 		for i, e := range n.list {
-			ld.requireAll(e, v.List, &trail{t, fmt.Sprintf("[%d]", i), v.List})
+			ld.requireAll(e, v.List, &trail{t, indexed(i), v.List})
 		}
 	}
 }

@@ -59,6 +59,10 @@ func (ld *loader) normalizeService(s *compose.Service) {
 			s.Secrets[i].Target = "/run/secrets/" + s.Secrets[i].Source
 		}
 	}
+	for i := range s.PreStart {
+		s.PreStart[i].Name = s.Name
+		ld.fillFromEnvironment(s.PreStart[i].Environment)
+	}
 	implyDependencies(s)
 	if s.Scale != nil && s.Deploy != nil && s.Deploy.Replicas == nil {
 		s.Deploy.Replicas = s.Scale

@@ -16,11 +16,12 @@ import (
 func (ld *loader) resolve(p *compose.Project) {
 	for _, name := range p.ServiceNames() {
 		s := p.Services[name]
-		if len(s.EnvFile) == 0 && len(s.LabelFile) == 0 {
-			continue
-		}
 		ld.resolveEnvironment(p, &s)
 		ld.resolveLabels(p, &s)
+		for i := range s.PreStart {
+			ld.resolveEnvironment(p, &s.PreStart[i].Service)
+			ld.resolveLabels(p, &s.PreStart[i].Service)
+		}
 		p.Services[name] = s
 	}
 }
