@@ -46,6 +46,9 @@ func Tar(t testing.TB, entries ...Entry) Layer {
 		if h.ModTime.IsZero() {
 			h.ModTime = Epoch()
 		}
+		if h.Format == tar.FormatUnknown {
+			h.Format = tar.FormatPAX // the others round times to seconds
+		}
 		h.Size = int64(len(e.Data))
 		if err := w.WriteHeader(&h); err != nil {
 			t.Fatalf("make layer: %v", err)
