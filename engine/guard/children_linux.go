@@ -2,10 +2,7 @@ package guard
 
 import (
 	"os"
-	"strconv"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // children watches for the end of any child. waitid(2) and poll(2) cannot be
@@ -18,11 +15,11 @@ type children struct {
 }
 
 func watchChildren() (*children, error) {
-	ended, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	ended, err := eventfd(syscall.O_CLOEXEC | syscall.O_NONBLOCK)
 	if err != nil {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	more, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	more, err := eventfd(syscall.O_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
@@ -34,15 +31,15 @@ func watchChildren() (*children, error) {
 func (c *children) watch() {
 	var word [8]byte
 	for {
-		err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOWAIT|unix.WALL, nil)
-		if err == unix.EINTR {
+		err := waitAny(nil, 0)
+		if err == syscall.EINTR {
 			continue
 		}
 		if err == nil {
 			raise(c.ended)
 		}
 		for {
-			if _, err := unix.Read(c.more, word[:]); err != unix.EINTR {
+			if _, err := syscall.Read(c.more, word[:]); err != syscall.EINTR {
 				break
 			}
 		}
@@ -53,43 +50,34 @@ func (c *children) resume() { raise(c.more) }
 
 // none says that the guard has no child at all.
 func (c *children) none() bool {
-	return unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG|unix.WALL, nil) == unix.ECHILD
+	return waitAny(nil, syscall.WNOHANG) == syscall.ECHILD
 }
 
 func raise(eventfd int) {
-	unix.Write(eventfd, []byte{1, 1, 1, 1, 1, 1, 1, 1}) // any value wakes, in any byte order
-}
-
-// childInfo is the beginning of siginfo_t as waitid(2) fills it.
-type childInfo struct {
-	_      [3]int32
-	fields struct {
-		_   [0]uintptr // the kernel aligns the union to a word
-		pid int32
-	}
+	syscall.Write(eventfd, []byte{1, 1, 1, 1, 1, 1, 1, 1}) // any value wakes, in any byte order
 }
 
 // reap collects every child that has ended. The start time is read while the
 // child is still a zombie; afterwards its pid may belong to somebody else.
 func (g *guard) reap() (status int, over bool) {
 	var word [8]byte
-	unix.Read(g.children.ended, word[:])
+	syscall.Read(g.children.ended, word[:])
 	defer g.children.resume()
 	for {
-		var info unix.Siginfo
-		if err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG|unix.WALL, nil); err != nil {
-			if err == unix.EINTR {
+		var info childInfo
+		if err := waitAny(&info, syscall.WNOHANG); err != nil {
+			if err == syscall.EINTR {
 				continue
 			}
 			return 0, false
 		}
-		pid := int((*childInfo)(unsafe.Pointer(&info)).fields.pid)
+		pid := int(info.fields.pid)
 		if pid == 0 {
 			return 0, false
 		}
 		start := startTime(pid)
-		var ws unix.WaitStatus
-		if _, err := unix.Wait4(pid, &ws, unix.WNOHANG|unix.WALL, nil); err != nil {
+		var ws syscall.WaitStatus
+		if _, err := syscall.Wait4(pid, &ws, syscall.WNOHANG|wAll, nil); err != nil {
 			continue
 		}
 		if pid == g.engine {
@@ -104,13 +92,13 @@ func (g *guard) reap() (status int, over bool) {
 
 // startTime is field 22 of /proc/PID/stat, 0 when it cannot be read.
 func startTime(pid int) uint64 {
-	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := syscall.Open("/proc/"+itoa(pid)+"/stat", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return 0
 	}
-	defer unix.Close(fd)
+	defer syscall.Close(fd)
 	var buf [1024]byte
-	n, err := unix.Read(fd, buf[:])
+	n, err := syscall.Read(fd, buf[:])
 	if err != nil {
 		return 0
 	}

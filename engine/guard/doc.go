@@ -17,10 +17,11 @@
 // A guard lives as long as its user is logged in, so what it touches at its
 // start it pays for ever: the initialisation of this program's packages costs
 // milliseconds and megabytes that a guard has no use for. Go initialises
-// packages that are ready in the order of their import paths; a package that
-// imports nothing but os, syscall and golang.org/x/sys/unix is ready before
-// almost everything else. So this package does (what os imports itself, such
-// as errors, sync and time, is free), and its init function is the whole of
-// main for `devstack guard`. It is one of the two init functions of the
-// program; TestDoorIsEarly holds it to that.
+// packages that are ready in the order of their import paths. A package that
+// imports nothing but os and syscall is ready before almost everything else;
+// one that imports golang.org/x/sys/unix is not, for "golang.org" comes after
+// "github.com". So this package does without (what os imports itself, such as
+// errors, sync and time, is free), and its init function is the whole of main
+// for `devstack guard`. It is one of the two init functions of the program;
+// TestDoorIsEarly holds it to that.
 package guard

@@ -1,9 +1,8 @@
 package guard
 
 import (
-	"strconv"
-
-	"golang.org/x/sys/unix"
+	"os"
+	"syscall"
 )
 
 // kept is a duplicate of a descriptor of the engine's.
@@ -55,7 +54,7 @@ func (g *guard) send() {
 		return
 	}
 	if !g.unsent.welcome {
-		if !g.sendPacket(packet(opWelcome, protocolVersion, uint32(unix.Getpid()), g.generation), -1) {
+		if !g.sendPacket(packet(opWelcome, protocolVersion, uint32(os.Getpid()), g.generation), -1) {
 			return
 		}
 		g.unsent.welcome = true
@@ -86,15 +85,15 @@ func (g *guard) send() {
 func (g *guard) sendPacket(msg []byte, fd int) bool {
 	var rights []byte
 	if fd >= 0 {
-		rights = unix.UnixRights(fd)
+		rights = syscall.UnixRights(fd)
 	}
 	for {
-		err := unix.Sendmsg(g.link, msg, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
-		if err == unix.EINTR {
+		err := syscall.Sendmsg(g.link, msg, rights, nil, syscall.MSG_NOSIGNAL|syscall.MSG_DONTWAIT)
+		if err == syscall.EINTR {
 			continue
 		}
 		// ETOOMANYREFS: too many descriptors in flight; wait until some have landed.
-		return err != unix.EAGAIN && err != unix.ETOOMANYREFS && err != unix.ENOBUFS
+		return err != syscall.EAGAIN && err != tooManyFDs && err != syscall.ENOBUFS
 	}
 }
 
@@ -103,11 +102,11 @@ func (g *guard) receive() {
 	var buf [maxPacket]byte
 	var oob [64]byte
 	for g.link >= 0 {
-		n, oobn, flags, _, err := unix.Recvmsg(g.link, buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
-		if err == unix.EINTR {
+		n, oobn, flags, _, err := syscall.Recvmsg(g.link, buf[:], oob[:], syscall.MSG_DONTWAIT|syscall.MSG_CMSG_CLOEXEC)
+		if err == syscall.EINTR {
 			continue
 		}
-		if err == unix.EAGAIN {
+		if err == syscall.EAGAIN {
 			return
 		}
 		if err != nil || n == 0 {
@@ -115,9 +114,9 @@ func (g *guard) receive() {
 			return
 		}
 		fd := oneDescriptor(oob[:oobn])
-		if flags&unix.MSG_TRUNC != 0 || !g.obey(buf[:n], fd) {
+		if flags&syscall.MSG_TRUNC != 0 || !g.obey(buf[:n], fd) {
 			if fd >= 0 {
-				unix.Close(fd)
+				syscall.Close(fd)
 			}
 		}
 	}
@@ -127,12 +126,12 @@ func (g *guard) receive() {
 // closes all others.
 func oneDescriptor(oob []byte) int {
 	first := -1
-	messages, err := unix.ParseSocketControlMessage(oob)
+	messages, err := syscall.ParseSocketControlMessage(oob)
 	if err != nil {
 		return first
 	}
 	for i := range messages {
-		fds, err := unix.ParseUnixRights(&messages[i])
+		fds, err := syscall.ParseUnixRights(&messages[i])
 		if err != nil {
 			continue
 		}
@@ -140,7 +139,7 @@ func oneDescriptor(oob []byte) int {
 			if first < 0 {
 				first = fd
 			} else {
-				unix.Close(fd)
+				syscall.Close(fd)
 			}
 		}
 	}
@@ -169,7 +168,7 @@ func (g *guard) obey(msg []byte, fd int) bool {
 func (g *guard) keep(name string, fd int) bool {
 	for i := range g.kept {
 		if g.kept[i].name == name {
-			unix.Close(g.kept[i].fd)
+			syscall.Close(g.kept[i].fd)
 			g.kept[i].fd = fd
 			return true
 		}
@@ -186,7 +185,7 @@ func (g *guard) drop(name string) {
 		if g.kept[i].name != name {
 			continue
 		}
-		unix.Close(g.kept[i].fd)
+		syscall.Close(g.kept[i].fd)
 		g.kept = append(g.kept[:i], g.kept[i+1:]...)
 		if g.unsent.kept > i {
 			g.unsent.kept--
@@ -204,7 +203,7 @@ func (g *guard) descriptor(name string) int {
 	return -1
 }
 
-func (g *guard) holdExit(p process, ws unix.WaitStatus) {
+func (g *guard) holdExit(p process, ws syscall.WaitStatus) {
 	if len(g.exits) >= MaxExits {
 		g.exits = append(g.exits[:0], g.exits[1:]...)
 	}
@@ -224,20 +223,20 @@ func (g *guard) forget(p process) {
 // use makes path the binary of the next engines. The file is pinned: whatever
 // is put at its path later, a dead engine comes back as it was.
 func (g *guard) use(path string) {
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	fd, err := syscall.Open(path, oPath|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		g.say("use " + path + ": " + err.Error())
 		return
 	}
 	if g.pinned >= 0 {
-		unix.Close(g.pinned)
+		syscall.Close(g.pinned)
 	}
-	g.pinned, g.binary = fd, "/proc/self/fd/"+strconv.Itoa(fd)
+	g.pinned, g.binary = fd, "/proc/self/fd/"+itoa(fd)
 }
 
 func (g *guard) closeLink() {
 	if g.link >= 0 {
-		unix.Close(g.link)
+		syscall.Close(g.link)
 		g.link = -1
 	}
 }

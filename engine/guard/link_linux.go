@@ -2,11 +2,8 @@ package guard
 
 import (
 	"os"
-	"strconv"
 	"sync"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // Link is the engine's end of the line to its guard. Its methods may be called
@@ -32,12 +29,12 @@ func Connect() (*Link, error) {
 		return nil, ErrNoGuard
 	}
 	os.Unsetenv(linkVariable) // it is nobody's below this process
-	fd, err := strconv.Atoi(value)
-	if err != nil {
+	fd := atoi(value)
+	if fd < 0 {
 		return nil, ErrNoGuard
 	}
-	unix.CloseOnExec(fd)
-	if err := unix.SetNonblock(fd, true); err != nil {
+	syscall.CloseOnExec(fd)
+	if err := syscall.SetNonblock(fd, true); err != nil {
 		return nil, os.NewSyscallError("use guard socket", err)
 	}
 	setHangup(hangupDefault)
@@ -47,7 +44,8 @@ func Connect() (*Link, error) {
 		done:     make(chan struct{}),
 		waiters:  map[process]chan Exit{},
 	}
-	if l.raw, err = l.file.SyscallConn(); err == nil {
+	raw, err := l.file.SyscallConn()
+	if l.raw = raw; err == nil {
 		err = l.hear(true)
 	}
 	if err != nil {
@@ -81,14 +79,14 @@ func (l *Link) Done() <-chan struct{} { return l.done }
 // Keep gives the guard a duplicate of f under name, in place of any earlier one.
 func (l *Link) Keep(name string, f *os.File) error {
 	if name == "" || len(name) > MaxName {
-		return os.NewSyscallError("keep descriptor: name", unix.ENAMETOOLONG)
+		return os.NewSyscallError("keep descriptor: name", syscall.ENAMETOOLONG)
 	}
 	conn, err := f.SyscallConn() // f.Fd() could make f blocking
 	if err != nil {
 		return err
 	}
 	var sendErr error
-	if err := conn.Control(func(fd uintptr) { sendErr = l.send(named(opKeep, name), unix.UnixRights(int(fd))) }); err != nil {
+	if err := conn.Control(func(fd uintptr) { sendErr = l.send(named(opKeep, name), syscall.UnixRights(int(fd))) }); err != nil {
 		return err
 	}
 	return sendErr
@@ -181,14 +179,14 @@ func (l *Link) arrived(e Exit) {
 
 func (l *Link) send(msg, rights []byte) error {
 	if len(msg) > maxPacket {
-		return os.NewSyscallError("send to guard", unix.EMSGSIZE)
+		return os.NewSyscallError("send to guard", syscall.EMSGSIZE)
 	}
 	var err error
 	if werr := l.raw.Write(func(fd uintptr) bool {
 		for {
-			err = unix.Sendmsg(int(fd), msg, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
-			if err != unix.EINTR {
-				return err != unix.EAGAIN
+			err = syscall.Sendmsg(int(fd), msg, rights, nil, syscall.MSG_NOSIGNAL|syscall.MSG_DONTWAIT)
+			if err != syscall.EINTR {
+				return err != syscall.EAGAIN
 			}
 		}
 	}); werr != nil {
@@ -206,9 +204,9 @@ func (l *Link) hear(untilReady bool) error {
 		var err error
 		if rerr := l.raw.Read(func(fd uintptr) bool {
 			for {
-				n, oobn, _, _, err = unix.Recvmsg(int(fd), buf, oob, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
-				if err != unix.EINTR {
-					return err != unix.EAGAIN
+				n, oobn, _, _, err = syscall.Recvmsg(int(fd), buf, oob, syscall.MSG_DONTWAIT|syscall.MSG_CMSG_CLOEXEC)
+				if err != syscall.EINTR {
+					return err != syscall.EAGAIN
 				}
 			}
 		}); rerr != nil {
@@ -218,7 +216,7 @@ func (l *Link) hear(untilReady bool) error {
 			return os.NewSyscallError("hear guard", err)
 		}
 		if n == 0 {
-			return os.NewSyscallError("hear guard", unix.ECONNRESET)
+			return os.NewSyscallError("hear guard", syscall.ECONNRESET)
 		}
 		l.take(buf[:n], oneDescriptor(oob[:oobn]))
 		if untilReady && buf[0] == opReady {
@@ -244,6 +242,6 @@ func (l *Link) take(msg []byte, fd int) {
 		})
 	}
 	if fd >= 0 {
-		unix.Close(fd)
+		syscall.Close(fd)
 	}
 }

@@ -2,12 +2,8 @@ package guard
 
 import (
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // firstListener is where the client that starts a guard puts the listening
@@ -26,7 +22,7 @@ const linkVariable = "DEVSTACK_GUARD"
 //	                                     hopeless with nothing to keep
 type guard struct {
 	run    string // run root
-	socket unix.Stat_t
+	socket syscall.Stat_t
 	binary string // what to execute; a path below /proc/self pins the file
 	pinned int    // descriptor behind binary, or -1
 
@@ -42,6 +38,7 @@ type guard struct {
 	exits    []heldExit
 	unsent   progress
 	children *children
+	awake    bool // since the last trim
 }
 
 // guardMain is `devstack guard RUNROOT`. It returns the exit status.
@@ -60,20 +57,20 @@ func guardMain(run string) int {
 }
 
 func (g *guard) prepare() error {
-	unix.CloseOnExec(firstListener)
-	if err := unix.SetNonblock(firstListener, true); err != nil {
+	syscall.CloseOnExec(firstListener)
+	if err := syscall.SetNonblock(firstListener, true); err != nil {
 		return os.NewSyscallError("use listening socket", err)
 	}
 	g.kept = append(g.kept, kept{API, firstListener})
-	if err := unix.Stat(g.path("engine.sock"), &g.socket); err != nil {
+	if err := syscall.Stat(g.path("engine.sock"), &g.socket); err != nil {
 		return os.NewSyscallError("stat engine.sock", err)
 	}
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+	if err := becomeSubreaper(); err != nil {
 		return os.NewSyscallError("become subreaper", err)
 	}
-	unix.Umask(0o022)
+	syscall.Umask(0o022)
 	setHangup(hangupIgnored)
-	if err := unix.Chdir("/"); err != nil {
+	if err := syscall.Chdir("/"); err != nil {
 		return os.NewSyscallError("chdir /", err)
 	}
 	var err error
@@ -83,35 +80,42 @@ func (g *guard) prepare() error {
 
 // step waits for something to happen and deals with it.
 func (g *guard) step() (status int, ended bool) {
-	fds := [3]unix.PollFd{
-		{Fd: int32(g.children.ended), Events: unix.POLLIN},
-		{Fd: int32(g.link), Events: unix.POLLIN}, // poll skips negative descriptors
-		{Fd: -1, Events: unix.POLLIN},
+	fds := [3]pollFD{
+		{fd: int32(g.children.ended), events: pollIn},
+		{fd: int32(g.link), events: pollIn}, // poll skips negative descriptors
+		{fd: -1, events: pollIn},
 	}
 	if g.pending() {
-		fds[1].Events |= unix.POLLOUT
+		fds[1].events |= pollOut
 	}
 	timeout := -1
+	if g.awake {
+		timeout = trimAfter
+	}
 	if g.engine == 0 {
-		fds[2].Fd = int32(g.descriptor(API))
+		fds[2].fd = int32(g.descriptor(API))
 		timeout = max(0, int(time.Until(g.next)/time.Millisecond)+1)
 	}
-	if _, err := unix.Poll(fds[:], timeout); err != nil && err != unix.EINTR {
+	ready, err := poll(fds[:], timeout)
+	if err != nil && err != syscall.EINTR {
 		g.say("poll: " + err.Error())
 		return 1, true
 	}
-	if fds[1].Revents&(unix.POLLIN|unix.POLLHUP|unix.POLLERR) != 0 {
+	if g.awake = ready > 0 || g.engine == 0; !g.awake && timeout > 0 {
+		trim()
+	}
+	if fds[1].revents&(pollIn|pollHup|pollErr) != 0 {
 		g.receive()
 	}
-	if fds[1].Revents&unix.POLLOUT != 0 {
+	if fds[1].revents&pollOut != 0 {
 		g.send()
 	}
-	if fds[0].Revents&unix.POLLIN != 0 {
+	if fds[0].revents&pollIn != 0 {
 		if status, ended = g.reap(); ended {
 			return status, true
 		}
 	}
-	if g.engine == 0 && g.due(fds[2].Revents&unix.POLLIN != 0) {
+	if g.engine == 0 && g.due(fds[2].revents&pollIn != 0) {
 		g.start()
 	}
 	return 0, false
@@ -129,8 +133,8 @@ func (g *guard) due(client bool) bool {
 	if time.Since(g.born) > shortLife {
 		return true
 	}
-	if fd, _, err := unix.Accept4(g.descriptor(API), unix.SOCK_CLOEXEC); err == nil {
-		unix.Close(fd)
+	if fd, _, err := syscall.Accept4(g.descriptor(API), syscall.SOCK_CLOEXEC); err == nil {
+		syscall.Close(fd)
 	}
 	return false
 }
@@ -140,7 +144,7 @@ func (g *guard) start() {
 	g.rotateLog()
 	g.born = time.Now()
 	g.generation++
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
 	if err != nil {
 		g.fail("make socketpair: " + err.Error())
 		return
@@ -150,9 +154,9 @@ func (g *guard) start() {
 		Env:   engineEnviron(os.Environ()),
 		Files: []uintptr{0, 1, 2, uintptr(pair[1])},
 	})
-	unix.Close(pair[1])
+	syscall.Close(pair[1])
 	if err != nil {
-		unix.Close(pair[0])
+		syscall.Close(pair[0])
 		g.fail("execute engine: " + err.Error())
 		return
 	}
@@ -167,7 +171,7 @@ func (g *guard) fail(why string) {
 }
 
 // ended deals with the end of the engine.
-func (g *guard) ended(ws unix.WaitStatus) (status int, over bool) {
+func (g *guard) ended(ws syscall.WaitStatus) (status int, over bool) {
 	g.receive() // what it said last still counts
 	g.closeLink()
 	pid := g.engine
@@ -181,9 +185,9 @@ func (g *guard) ended(ws unix.WaitStatus) (status int, over bool) {
 	}
 	pause := g.respawn.died(time.Since(g.born))
 	g.next = g.next.Add(pause)
-	g.say("engine (pid " + strconv.Itoa(pid) + ") died: " + describe(ws) + "; starting it again in " + pause.String())
+	g.say("engine (pid " + itoa(pid) + ") died: " + describe(ws) + "; starting it again in " + pause.String())
 	if g.respawn.hopeless() && len(g.kept) <= 1 && g.children.none() {
-		g.say("engine died " + strconv.Itoa(g.respawn.deaths) + " times in a row and nothing is left to keep: giving up")
+		g.say("engine died " + itoa(g.respawn.deaths) + " times in a row and nothing is left to keep: giving up")
 		g.end()
 		return 1, true
 	}
@@ -194,24 +198,24 @@ func (g *guard) ended(ws unix.WaitStatus) (status int, over bool) {
 // wanted again. The client's lock keeps new sockets from appearing meanwhile,
 // the renaming keeps connections from being lost between look and removal.
 func (g *guard) end() bool {
-	if lock, err := unix.Open(g.path("engine.lock"), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600); err == nil {
-		defer unix.Close(lock)
-		for unix.Flock(lock, unix.LOCK_EX) == unix.EINTR {
+	if lock, err := syscall.Open(g.path("engine.lock"), syscall.O_RDWR|syscall.O_CREAT|syscall.O_CLOEXEC, 0o600); err == nil {
+		defer syscall.Close(lock)
+		for syscall.Flock(lock, syscall.LOCK_EX) == syscall.EINTR {
 		}
 	}
 	socket, aside := g.path("engine.sock"), g.path("engine.sock.end")
-	var st unix.Stat_t
-	ours := unix.Stat(socket, &st) == nil && st.Ino == g.socket.Ino && st.Dev == g.socket.Dev
+	var st syscall.Stat_t
+	ours := syscall.Stat(socket, &st) == nil && st.Ino == g.socket.Ino && st.Dev == g.socket.Dev
 	if ours {
-		unix.Rename(socket, aside)
+		syscall.Rename(socket, aside)
 	}
-	waiting := [1]unix.PollFd{{Fd: int32(g.descriptor(API)), Events: unix.POLLIN}}
-	if n, _ := unix.Poll(waiting[:], 0); n > 0 && ours && !g.respawn.hopeless() {
-		unix.Rename(aside, socket)
+	waiting := [1]pollFD{{fd: int32(g.descriptor(API)), events: pollIn}}
+	if n, _ := poll(waiting[:], 0); n > 0 && ours && !g.respawn.hopeless() {
+		syscall.Rename(aside, socket)
 		return false
 	}
 	if ours {
-		unix.Unlink(aside)
+		syscall.Unlink(aside)
 	}
 	return true
 }
@@ -223,7 +227,7 @@ func (g *guard) path(name string) string { return g.run + "/" + name }
 func engineEnviron(environ []string) []string {
 	env := make([]string, 0, len(environ)+1)
 	for _, kv := range environ {
-		if strings.HasPrefix(kv, "GOGC=") || strings.HasPrefix(kv, "GOMAXPROCS=") || strings.HasPrefix(kv, linkVariable+"=") {
+		if hasPrefix(kv, "GOGC=") || hasPrefix(kv, "GOMAXPROCS=") || hasPrefix(kv, linkVariable+"=") {
 			continue
 		}
 		env = append(env, kv)

@@ -50,8 +50,7 @@ func openPipe(path string, flags int) (*os.File, error) {
 }
 
 // Drain tells the Copy that reads r that the container has ended: it takes what
-// is in the pipe and returns. Call it once for each Copy; it may come first. A
-// terminal needs no Drain, its end comes when the last process has closed it.
+// is in the pipe and returns. Call it once for each Copy; it may come first.
 func Drain(r *os.File) error { return r.SetReadDeadline(time.Unix(1, 0)) }
 
 // Copy takes everything from r, a pipe's or terminal's non-blocking end, into
@@ -82,7 +81,7 @@ func (j *Journal) Copy(ctx context.Context, stream string, r *os.File) error {
 		}
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = c.drain(raw)
+		err = c.drain(r, raw)
 		r.SetReadDeadline(time.Time{}) // for the next run
 	}
 	if errors.Is(err, errEnd) {
@@ -90,6 +89,10 @@ func (j *Journal) Copy(ctx context.Context, stream string, r *os.File) error {
 	}
 	return errors.Join(err, j.endLine(i))
 }
+
+// terminalEnd is how long a Drain waits for the end of a terminal that somebody
+// else has open.
+const terminalEnd = 200 * time.Millisecond
 
 // maxPipe is the size up to which the kernel's default lets a pipe grow.
 const maxPipe = 1 << 20
@@ -119,14 +122,30 @@ type copier struct {
 
 // drain takes what is in the pipe. Somebody who goes on writing after the
 // container's end does not hold it up: a pipe holds at most maxPipe bytes.
-func (c *copier) drain(raw syscall.RawConn) error {
+func (c *copier) drain(r *os.File, raw syscall.RawConn) error {
+	terminal := false
 	limit := c.taken + maxPipe
 	for c.end == nil && c.taken < limit {
 		empty := false
-		if err := raw.Control(func(fd uintptr) { empty = !c.read(fd) }); err != nil {
+		if err := raw.Control(func(fd uintptr) {
+			empty = !c.read(fd)
+			_, err := unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
+			terminal = err == nil
+		}); err != nil {
 			return err
 		}
 		if empty {
+			break
+		}
+	}
+	if c.end != nil || !terminal {
+		return c.end
+	}
+	// What was written to a terminal comes a moment later, and then its end,
+	// unless somebody still has it open.
+	r.SetReadDeadline(time.Now().Add(terminalEnd))
+	for c.end == nil {
+		if err := raw.Read(c.read); err != nil {
 			return nil
 		}
 	}

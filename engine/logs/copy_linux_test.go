@@ -209,3 +209,26 @@ func openFiles(t *testing.T) int {
 	}
 	return len(entries)
 }
+
+func TestDrainTerminal(t *testing.T) {
+	for _, keepsOpen := range []bool{false, true} {
+		master, slave, err := pty.Open()
+		if err != nil {
+			t.Skip(err)
+		}
+		j := open(t, t.TempDir(), Options{})
+		fmt.Fprint(slave, strings.Repeat("x", 2000)+"\nlast")
+		if !keepsOpen {
+			slave.Close()
+		}
+		Drain(master)
+		if err := j.Copy(t.Context(), Stdout, master); err != nil {
+			t.Fatal(err)
+		}
+		if got := show(t, j, Filter{Tail: 1}); got != "o:last" {
+			t.Errorf("%q", got)
+		}
+		slave.Close()
+		master.Close()
+	}
+}

@@ -62,7 +62,7 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 			return nil, context.Cause(ctx)
 		case err != nil:
 			cn.Close()
-			if !errors.Is(err, errGone) || attempt >= maxHandshakes {
+			if !errors.Is(err, errGone) || attempt >= maxHandshakes || cn.started && attempt > 1 {
 				return nil, engineFailed("the engine does not start", err, o.Roots)
 			}
 		case res.Protocol > api.Protocol:
@@ -147,7 +147,7 @@ func restart(ctx context.Context, cn *conn, o Options) error {
 	if err != nil {
 		return err
 	}
-	_, err = cn.call(ctx, api.OpShutdown, api.ShutdownRequest{Restart: true, Exe: exe}, nil)
+	err = cn.shutdown(ctx, api.ShutdownRequest{Restart: true, Exe: exe})
 	if errors.Is(err, errGone) {
 		return nil // it ended before its answer was out
 	}

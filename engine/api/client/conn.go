@@ -20,10 +20,11 @@ var errGone = errors.New("connection closed by the engine")
 
 type conn struct {
 	net.Conn
-	r *bufio.Reader
+	r       *bufio.Reader
+	started bool // it is the first connection to a new guard
 }
 
-func newConn(c net.Conn) *conn { return &conn{c, bufio.NewReaderSize(c, 16<<10)} }
+func newConn(c net.Conn) *conn { return &conn{Conn: c, r: bufio.NewReaderSize(c, 16<<10)} }
 
 // call sends a request and hands out its messages until the result. When ctx
 // ends, the connection is closed: that is how the engine learns of it.
@@ -36,6 +37,18 @@ func (cn *conn) call(ctx context.Context, op string, req any, emit func(api.Mess
 	}
 	defer resp.Body.Close()
 	return messages(resp, emit)
+}
+
+// shutdown ends the engine and waits until it has closed the connection: who
+// connects after that reaches the next engine, or none.
+func (cn *conn) shutdown(ctx context.Context, req api.ShutdownRequest) error {
+	if _, err := cn.call(ctx, api.OpShutdown, req, nil); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { cn.Close() })
+	defer stop()
+	io.Copy(io.Discard, cn.r) // any error is its end, too
+	return ctx.Err()
 }
 
 // roundTrip sends the request as one write and reads the answer's head.

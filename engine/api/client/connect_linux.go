@@ -68,7 +68,9 @@ func activate(ctx context.Context, o Options) (*conn, error) {
 	if c, err = dialSocket(ctx, o.Roots.Socket()); err != nil {
 		return nil, fmt.Errorf("connect to engine: %w", err)
 	}
-	return newConn(c), nil
+	cn := newConn(c)
+	cn.started = true
+	return cn, nil
 }
 
 // makeRunRoot makes the folder of the socket, for this user alone. One that

@@ -13,8 +13,17 @@ func (c *Client) Status(ctx context.Context) (res api.StatusResult, err error) {
 	return res, c.call(ctx, api.OpStatus, struct{}{}, &res, nil)
 }
 
+// Shutdown returns when the engine accepts nobody any more.
 func (c *Client) Shutdown(ctx context.Context, req api.ShutdownRequest) error {
-	return c.call(ctx, api.OpShutdown, req, nil, nil)
+	cn, err := c.connection(ctx)
+	if err != nil {
+		return err
+	}
+	defer cn.Close()
+	if err := cn.shutdown(ctx, req); err != nil {
+		return c.explain(ctx, api.OpShutdown, err)
+	}
+	return nil
 }
 
 func (c *Client) Up(ctx context.Context, req api.UpRequest, emit func(api.Message)) (res api.UpResult, err error) {

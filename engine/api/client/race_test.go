@@ -1,0 +1,6 @@
+//go:build race
+
+package client
+
+// raceDetector makes processes large.
+const raceDetector = true
