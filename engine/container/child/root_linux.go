@@ -174,9 +174,17 @@ func (s *setup) pivot() *Fault {
 		return fault("enter old root", "/", e)
 	}
 	closeFD(old)
+	// umount2 takes the topmost mount at a place: the tmpfs of the small files,
+	// where there is one, still lies on the old root.
 	const detach = 2
-	if _, _, e := syscall.RawSyscall(syscall.SYS_UMOUNT2, uintptr(unsafe.Pointer(dot)), detach, 0); e != 0 {
-		return fault("detach old root", "/", e)
+	layers := 1
+	if s.small > 0 {
+		layers = 2
+	}
+	for range layers {
+		if _, _, e := syscall.RawSyscall(syscall.SYS_UMOUNT2, uintptr(unsafe.Pointer(dot)), detach, 0); e != 0 {
+			return fault("detach old root", "/", e)
+		}
 	}
 	return chdir("/")
 }
