@@ -113,7 +113,7 @@ func testd() {
 
 func untilSignal() os.Signal {
 	ch := make(chan os.Signal, 1)
-	signal.Notify(ch, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
+	signal.Notify(ch, append(forwarded(), syscall.SIGTERM, syscall.SIGINT)...)
 	return <-ch
 }
 

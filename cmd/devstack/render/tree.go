@@ -242,7 +242,8 @@ func (t *tree) line(k *task, width, cols int) treeLine {
 		end = now
 	}
 	timer := fmt.Sprintf("%.1fs", max(0, end.Sub(k.start)).Seconds())
-	label := Ellipsis(k.label(), max(8, cols-20))
+	widest := max(8, cols-20)
+	width, label := min(width, widest), Ellipsis(k.label(), widest)
 	left := " " + mark + " " + label + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(label))) + " "
 	status := k.Text
 	if k.Total > 0 && k.State == api.Working {
