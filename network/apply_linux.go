@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -55,12 +57,7 @@ func (s *Stack) Apply(ctx context.Context, spec Spec) (Network, error) {
 	n.applied = true
 	s.nets[spec.Name] = n
 	s.mu.Unlock()
-	s.recording.Lock()
-	err = s.save(n)
-	s.recording.Unlock()
-	if err != nil {
-		return Network{}, fmt.Errorf("network %s: %w", spec.Name, err)
-	}
+	s.saver.Save(spec.Name)
 	if err := s.applyRules(); err != nil {
 		return Network{}, fmt.Errorf("network %s: %w", spec.Name, err)
 	}
@@ -299,6 +296,7 @@ func (s *Stack) applyRules() error {
 		}
 	}
 	s.mu.Unlock()
+	slices.SortFunc(nets, func(a, b nat.Network) int { return strings.Compare(a.Bridge, b.Bridge) })
 	if len(nets) > 0 {
 		if err := s.forwarding(); err != nil {
 			return err

@@ -410,6 +410,9 @@ func (s *Stack) wire(b *Sandbox, n *netState, e *endpointRecord) error {
 	if err := b.conn.Run(ops...); err != nil {
 		return err
 	}
+	if err := s.host.Settle(e.Host, n.Bridge); err != nil {
+		return err
+	}
 	b.route = routes
 	if !b.cfg.NoDNS {
 		s.dns.SetView(b.id, s.view(b))

@@ -92,7 +92,7 @@ func (s *Stack) Close() error {
 func (s *Stack) Notes() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.notes)
+	return append(s.nat.Notes(), s.notes...)
 }
 
 func (s *Stack) note(text string) {

@@ -3,6 +3,7 @@ package nat
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -15,13 +16,25 @@ import (
 func (t *Table) ApplyPorts(ports []Port) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ports = len(ports); t.nets+t.ports == 0 {
+	if reflect.DeepEqual(t.ports, ports) && t.current() {
+		return nil
+	}
+	whole := t.current() // nobody else changed rules: stating the ports suffices
+	t.ports = ports
+	if len(t.nets)+len(t.ports) == 0 {
 		return t.remove()
 	}
+	if err := t.statePorts(); err != nil || !whole {
+		return err
+	}
+	return t.mark()
+}
+
+func (t *Table) statePorts() error {
 	table := t.conn.AddTable(t.table())
 	local := t.chain(table, "dnat-local", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
 	outside := t.chain(table, "dnat-outside", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)
-	for _, p := range ports {
+	for _, p := range t.ports {
 		for i, to := range p.Backends {
 			if !to.Addr().Is4() || !p.Addr.Addr().Is4() {
 				continue

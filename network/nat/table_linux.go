@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,8 +20,11 @@ type Table struct {
 
 	mu    sync.Mutex
 	conn  *nftables.Conn
-	nets  int // stated last
-	ports int
+	gens  *netlink.Conn // asks for the generation
+	nets  []Network     // stated last
+	ports []Port
+	gen   uint32   // of all rules of the machine, after we stated ours; 0: state them
+	notes []string // what admit could not do
 }
 
 // Open prepares the table named for tag; bridges is the prefix of the engine's
@@ -28,11 +34,15 @@ func Open(tag, bridges string) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open nftables: %w", err)
 	}
-	return &Table{name: "devstack-" + tag, bridges: bridges + "*", conn: conn}, nil
+	gens, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open nftables: %w", err), conn.CloseLasting())
+	}
+	return &Table{name: "devstack-" + tag, bridges: bridges + "*", conn: conn, gens: gens}, nil
 }
 
 // Close closes the socket; the rules stay.
-func (t *Table) Close() error { return t.conn.CloseLasting() }
+func (t *Table) Close() error { return errors.Join(t.conn.CloseLasting(), t.gens.Close()) }
 
 func (t *Table) table() *nftables.Table {
 	return &nftables.Table{Name: t.name, Family: nftables.TableFamilyINet}
@@ -54,9 +64,47 @@ func (t *Table) add(c *nftables.Chain, parts ...match) {
 func (t *Table) ApplyNetworks(nets []Network) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.nets = len(nets); t.nets+t.ports == 0 {
+	if reflect.DeepEqual(t.nets, nets) && t.current() {
+		return nil
+	}
+	t.nets = nets
+	if len(t.nets)+len(t.ports) == 0 {
 		return t.remove()
 	}
+	// Ports first: while somebody flushed all rules both are to be stated.
+	if err := t.statePorts(); err != nil {
+		return err
+	}
+	if err := t.stateNetworks(nets); err != nil {
+		return err
+	}
+	var err error
+	if t.notes, err = t.admit(); err != nil {
+		return err
+	}
+	return t.mark()
+}
+
+// Notes says what stands in the way of the containers' traffic.
+func (t *Table) Notes() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.notes)
+}
+
+// current reports whether no rule of the machine has changed since ours were stated.
+func (t *Table) current() bool {
+	g, err := t.generation()
+	return err == nil && t.gen != 0 && g == t.gen
+}
+
+func (t *Table) mark() error {
+	g, err := t.generation()
+	t.gen = g
+	return err
+}
+
+func (t *Table) stateNetworks(nets []Network) error {
 	table := t.conn.AddTable(t.table())
 
 	guard := t.chain(table, "guard", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw)
@@ -107,10 +155,12 @@ func (t *Table) Remove() error {
 }
 
 func (t *Table) remove() error {
+	t.gen = 0
+	foreign := t.withdraw()
 	t.conn.AddTable(t.table()) // so that deleting it cannot fail for its absence
 	t.conn.DelTable(t.table())
 	if err := t.conn.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("delete table %s: %w", t.name, err)
+		return errors.Join(foreign, fmt.Errorf("delete table %s: %w", t.name, err))
 	}
-	return nil
+	return foreign
 }

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -188,6 +189,9 @@ func (t *Table) wanted() []nat.Port {
 	for _, p := range t.ports {
 		out = append(out, p.fast()...)
 	}
+	slices.SortFunc(out, func(a, b nat.Port) int {
+		return cmp.Or(strings.Compare(a.Proto, b.Proto), a.Addr.Compare(b.Addr))
+	})
 	return out
 }
 
