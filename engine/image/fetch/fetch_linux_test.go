@@ -22,7 +22,7 @@ import (
 
 func openStore(t testing.TB) (*store.Store, string) {
 	t.Helper()
-	root := t.TempDir()
+	root := imagetest.TempDir(t)
 	s, err := store.Open(root)
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func checkWeb(t *testing.T, root string, img image.Image) {
 func fdPath(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
 
 func TestEnsureEveryTransport(t *testing.T) {
-	dir := t.TempDir()
+	dir := imagetest.TempDir(t)
 	reg := imagetest.Serve(t, nil)
 	for _, comp := range []string{"gzip", "zstd", "none"} {
 		img := webImage(t, comp)

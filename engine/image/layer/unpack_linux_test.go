@@ -24,7 +24,7 @@ func head(name string) tar.Header { return tar.Header{Name: name} }
 
 func unpack(t testing.TB, entries ...entry) (string, error) {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "fs")
+	dir := filepath.Join(imagetest.TempDir(t), "fs")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestLaterEntriesReplace(t *testing.T) {
 }
 
 func TestHostileLayersAreRefused(t *testing.T) {
-	outside := filepath.Join(t.TempDir(), "outside")
+	outside := filepath.Join(imagetest.TempDir(t), "outside")
 	if err := os.Mkdir(outside, 0o777); err != nil {
 		t.Fatal(err)
 	}
@@ -253,16 +253,16 @@ func TestAbsoluteNamesMeanTheRootOfTheLayer(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	many := imagetest.Tar(t, entry{Header: head("a")}, entry{Header: head("b")}, entry{Header: head("c")})
-	err := layer.Unpack(t.Context(), bytes.NewReader(many), t.TempDir(), layer.Limits{Entries: 2})
+	err := layer.Unpack(t.Context(), bytes.NewReader(many), imagetest.TempDir(t), layer.Limits{Entries: 2})
 	if err == nil || !strings.Contains(err.Error(), "more than 2 entries") {
 		t.Errorf("entries: %v", err)
 	}
 	big := imagetest.Tar(t, entry{Header: head("a"), Data: make([]byte, 1<<20)})
-	err = layer.Unpack(t.Context(), bytes.NewReader(big), t.TempDir(), layer.Limits{Bytes: 1000})
+	err = layer.Unpack(t.Context(), bytes.NewReader(big), imagetest.TempDir(t), layer.Limits{Bytes: 1000})
 	if err == nil || !strings.Contains(err.Error(), "limit") {
 		t.Errorf("bytes: %v", err)
 	}
-	err = layer.Unpack(t.Context(), bytes.NewReader(imagetest.Tar(t, entry{Header: tar.Header{Name: "sda", Typeflag: tar.TypeBlock, Devmajor: 8}})), t.TempDir(), layer.Limits{Devices: true})
+	err = layer.Unpack(t.Context(), bytes.NewReader(imagetest.Tar(t, entry{Header: tar.Header{Name: "sda", Typeflag: tar.TypeBlock, Devmajor: 8}})), imagetest.TempDir(t), layer.Limits{Devices: true})
 	if err != nil {
 		t.Errorf("devices allowed: %v", err)
 	}
@@ -270,7 +270,7 @@ func TestLimits(t *testing.T) {
 
 // TestSparse reads archives in GNU tar's sparse forms and expects holes.
 func TestSparse(t *testing.T) {
-	src := filepath.Join(t.TempDir(), "sparse")
+	src := filepath.Join(imagetest.TempDir(t), "sparse")
 	const size = 64 << 20
 	f, err := os.Create(src)
 	if err != nil {
@@ -284,7 +284,7 @@ func TestSparse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		dir := t.TempDir()
+		dir := imagetest.TempDir(t)
 		if err := layer.Unpack(t.Context(), bytes.NewReader(archive), dir, layer.Limits{}); err != nil {
 			t.Fatal(err)
 		}
@@ -329,7 +329,7 @@ func FuzzUnpack(f *testing.F) {
 	f.Add([]byte(imagetest.Files(f, map[string]string{"a/": "", "a/b": "c", "a/l": "-> b", ".wh.x": "", "a/.wh..wh..opq": ""})))
 	f.Add([]byte(imagetest.Tar(f, entry{Header: tar.Header{Name: "l", Typeflag: tar.TypeSymlink, Linkname: "/tmp"}}, entry{Header: head("l/x")})))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		base := t.TempDir()
+		base := imagetest.TempDir(t)
 		dir := filepath.Join(base, "fs")
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -349,7 +349,7 @@ func FuzzUnpack(f *testing.F) {
 }
 
 func TestRemoveAllStaysInside(t *testing.T) {
-	base := t.TempDir()
+	base := imagetest.TempDir(t)
 	keep := filepath.Join(base, "keep")
 	if err := os.MkdirAll(filepath.Join(keep, "sub"), 0o755); err != nil {
 		t.Fatal(err)
@@ -378,7 +378,7 @@ func TestRemoveAllStaysInside(t *testing.T) {
 }
 
 func TestRemoveAllOfAVeryDeepTree(t *testing.T) {
-	base := t.TempDir()
+	base := imagetest.TempDir(t)
 	at, err := unix.Open(base, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		t.Fatal(err)
