@@ -69,7 +69,8 @@ func HandleDuplex[Req any](s *Server, op string, fn func(ctx context.Context, re
 			return
 		}
 		defer conn.Close()
-		s.converse(r.Context(), op, conn, rw.Reader, func(ctx context.Context, se *Session) (int, error) {
+		// Not the request's context: net/http ends that one without a cause.
+		s.converse(s.base, op, conn, rw.Reader, func(ctx context.Context, se *Session) (int, error) {
 			return fn(ctx, req, se)
 		})
 	}
