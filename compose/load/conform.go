@@ -47,6 +47,10 @@ func (t *trail) subject() string {
 }
 
 func (c *conformer) fault(n *node, hint, format string, args ...any) *node {
+	if n.kind == nullKind {
+		c.ld.findingPos(n.pos(), SeverityError, fmt.Sprintf(format, args...), hint)
+		return nil
+	}
 	c.ld.add(n.diagnose(SeverityError, n.text, fmt.Sprintf(format, args...), hint))
 	return nil
 }
@@ -173,14 +177,17 @@ func (c *conformer) mismatch(n *node, v *schema.Value, t *trail) *node {
 	switch {
 	case n.kind == nullKind && t.key != "":
 		hint = "give it a value, or remove the key"
-	case (n.kind == intKind || n.kind == floatKind || n.kind == boolKind) && v.Scalar&schema.Text != 0:
+	case (n.kind == intKind || n.kind == floatKind || n.kind == boolKind) && v.Scalar&schema.Text != 0 && v.Meaning == schema.Any:
 		hint = "quote it: \"" + clip(n.text) + "\""
 	case n.isScalar() && v.List != nil && !v.IsMapping():
-		hint = "write it as a list: [" + clip(n.text) + "]"
+		hint = "write it as a list: [\"" + clip(n.text) + "\"]"
 	case n.kind == listKind && v.IsMapping() && v.List == nil:
 		hint = "remove the dashes: a mapping has lines of key: value"
 	case n.kind == mapKind && v.List != nil && !v.IsMapping():
 		hint = "begin each entry with a dash"
+	}
+	if n.kind == nullKind {
+		return c.fault(n, hint, "%s has no value; it must be %s", t.subject(), kinds(v))
 	}
 	return c.fault(n, hint, "%s must be %s, not %s", t.subject(), kinds(v), n.describe())
 }

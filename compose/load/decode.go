@@ -15,7 +15,7 @@ type decoder struct {
 // decode makes the project. Services of inactive profiles are still among the
 // others.
 func (ld *loader) decode(dict *node) *compose.Project {
-	d := decoder{positions: make(compose.Positions, 1024)}
+	d := decoder{positions: make(compose.Positions, ld.values)}
 	p := &compose.Project{
 		Name:        ld.name,
 		Services:    map[string]compose.Service{},

@@ -39,6 +39,7 @@ type extender struct {
 	m       *model
 	section string
 	chain   []link
+	last    *node // names the service that is looked at now
 }
 
 type link struct{ file, service string }
@@ -55,17 +56,16 @@ func (x *extender) complete(name string, find func(string) *node, file string) *
 	}
 	ref := ext.get("service")
 	if ref == nil {
-		x.m.ld.add(ext.diagnose(SeverityError, "", "extends lacks \"service\"", ""))
-		return service
+		return service // require reports it
 	}
 	here := link{file, name}
 	for _, l := range x.chain {
 		if l == here {
-			x.cycle(ref)
+			x.cycle(name)
 			return nil
 		}
 	}
-	x.chain = append(x.chain, here)
+	x.chain, x.last = append(x.chain, here), ref
 
 	baseFind, baseFile := find, file
 	if f := ext.get("file"); f != nil && f.text != "" {
@@ -93,15 +93,24 @@ func (x *extender) complete(name string, find func(string) *node, file string) *
 	return full
 }
 
-func (x *extender) cycle(at *node) {
+func (x *extender) cycle(back string) {
+	for _, l := range x.chain {
+		if x.m.ld.cyclic[l] {
+			return // the same circle from another of its services
+		}
+	}
+	if x.m.ld.cyclic == nil {
+		x.m.ld.cyclic = map[link]bool{}
+	}
 	var b strings.Builder
 	for i, l := range x.chain {
 		if i > 0 {
 			b.WriteString(" extends ")
 		}
 		b.WriteString(l.service + " in " + showName(x.m.ld.cwd, l.file))
+		x.m.ld.cyclic[l] = true
 	}
-	x.m.ld.add(at.diagnose(SeverityError, at.text, "circular reference: "+b.String()+" extends "+at.text, ""))
+	x.m.ld.add(x.last.diagnose(SeverityError, x.last.text, "circular reference: "+b.String()+" extends "+back, ""))
 }
 
 // extendsFrom reads the file of an extends.

@@ -51,8 +51,10 @@ type loader struct {
 	sources map[string]*source // by absolute path
 	byName  map[string]*source // by the name shown
 	extends map[string]*extendsFile
+	cyclic  map[link]bool // services in circles of extends that were reported
 
 	unsetSeen map[string]bool
+	values    int // how many were read, to size what holds their places
 }
 
 func (ld *loader) lookup(name string) (string, bool) {
@@ -97,11 +99,13 @@ func (ld *loader) load() (*compose.Project, error) {
 		m.addFile(d)
 	}
 	m.finish()
-	ld.require(m.dict)
-	inherit(m.dict)
 	if err := ld.err(); err != nil {
 		return nil, err
 	}
+	if ld.require(m.dict); ld.err() != nil {
+		return nil, ld.err()
+	}
+	inherit(m.dict)
 	if len(m.dict.keys) == 0 {
 		return nil, fmt.Errorf("%s: the project file is empty", files[0].name)
 	}

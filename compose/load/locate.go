@@ -36,12 +36,15 @@ func (ld *loader) findingPos(pos compose.Pos, sev Severity, message, hint string
 func wordAt(src *source, pos compose.Pos) string {
 	line := []rune(src.line(pos.Line))
 	from := min(max(pos.Col-1, 0), len(line))
-	to := from
-	for to < len(line) && line[to] != ' ' && line[to] != '\t' && line[to] != ',' && line[to] != ']' && line[to] != '}' {
-		if line[to] == ':' && (to+1 == len(line) || line[to+1] == ' ') {
+	if from < len(line) && (line[from] == '{' || line[from] == '[') {
+		return ""
+	}
+	for to := from; to < len(line); to++ {
+		end := to+1 == len(line)
+		switch c := line[to]; {
+		case c == ':' && (end || line[to+1] == ' '), c == ']', c == '}', c == ',' && (end || line[to+1] == ' '):
 			return string(line[from:to])
 		}
-		to++
 	}
 	return ""
 }

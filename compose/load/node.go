@@ -156,9 +156,9 @@ func (n *node) describe() string {
 	case textKind:
 		return "text"
 	case intKind, floatKind:
-		return "a number"
+		return "the number " + clip(n.text)
 	case boolKind:
-		return "true or false"
+		return n.text
 	case listKind:
 		return "a list"
 	}

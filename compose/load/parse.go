@@ -58,8 +58,8 @@ func syntaxFault(src *source, err error) Diagnostic {
 		}
 	}
 	var exact *yaml4.LoadError
-	var into yaml4.Node
-	if errors.As(yaml4.Load(src.data, &into, yaml4.WithAllDocuments()), &exact) || errors.As(yaml4.Load(src.data, &into), &exact) {
+	var into []yaml4.Node
+	if errors.As(yaml4.Load(src.data, &into, yaml4.WithAllDocuments()), &exact) && exact.Mark.Line > 0 {
 		message = exact.Message
 		at = place{src, int32(exact.Mark.Line), int32(exact.Mark.Column)}
 		if exact.ContextMsg != "" {
@@ -76,7 +76,7 @@ func syntaxFault(src *source, err error) Diagnostic {
 	case strings.HasPrefix(strings.TrimLeft(d.Line, " "), "\t"):
 		d.Hint = "YAML is indented with spaces, not with tabs"
 	case strings.Contains(message, "mapping values are not allowed"):
-		d.Hint = "quote a text that has \": \" in it; check the indentation of this line and the one above"
+		d.Hint = "quote a text that has \": \" in it; check the indentation and the brackets of the lines above"
 	case strings.Contains(message, "did not find expected key"), strings.Contains(message, "block collection"):
 		d.Hint = "check the indentation: the keys of a mapping begin in the same column"
 	case strings.Contains(message, "cannot start any token"):
@@ -104,6 +104,7 @@ func (c *converter) fresh(y *yaml.Node) *node {
 	if len(c.slab) == 0 {
 		c.slab = make([]node, 64)
 	}
+	c.ld.values++
 	n := &c.slab[0]
 	c.slab = c.slab[1:]
 	n.place = place{c.src, int32(y.Line), int32(y.Column)}
@@ -206,10 +207,13 @@ func (c *converter) mapping(n *node, y *yaml.Node, depth int) {
 		}
 		if seen != nil && seen[k.Value] || seen == nil && n.entry(k.Value) != nil {
 			first := n.entry(k.Value)
-			c.fault(at, k.Value, "key "+quote(k.Value)+" is set twice", fmt.Sprintf("it was set at line %d; the second one would win silently elsewhere", first.at.line))
+			c.fault(at, k.Value, "key "+quote(k.Value)+" is set twice", fmt.Sprintf("keep one of them; the first is at line %d", first.at.line))
 			continue
 		}
 		if val := c.convert(v, depth+1); val != nil {
+			if val.kind == nullKind && v.Value == "" {
+				val.place = at // nothing stands nowhere: show the key
+			}
 			n.keys = append(n.keys, entry{k.Value, at, val})
 			if seen != nil {
 				seen[k.Value] = true

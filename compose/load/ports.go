@@ -77,6 +77,7 @@ func (c *conformer) port(n *node, v *schema.Value, t *trail) []*node {
 
 // longPort checks an entry of ports in its long form.
 func (c *conformer) longPort(n *node, v *schema.Value, t *trail) []*node {
+	named := n.get("target") != nil
 	if n = c.mapping(n, v, t); n == nil {
 		return nil
 	}
@@ -96,6 +97,9 @@ func (c *conformer) longPort(n *node, v *schema.Value, t *trail) []*node {
 		}
 	}
 	if n.get("target") == nil {
+		if named {
+			return nil // it was at fault
+		}
 		c.fault(n, "add target: the port in the container", "%s has no target", t.subject())
 		return nil
 	}

@@ -75,12 +75,37 @@ func (p place) token(known string) (line string, width int) {
 				return line, utf8.RuneCountInString(rest[:i+1])
 			}
 		}
+	case rest[0] == '{' || rest[0] == '[':
+		return line, utf8.RuneCountInString(rest[:flowLen(rest)])
 	case known != "" && strings.HasPrefix(rest, known):
 		return line, utf8.RuneCountInString(known)
 	default:
 		rest, _, _ = strings.Cut(rest, " #")
 	}
 	return line, utf8.RuneCountInString(rest)
+}
+
+// flowLen is the length of the flow list or mapping that s begins with, or all
+// of s when it goes on in the next line.
+func flowLen(s string) int {
+	depth, quoted := 0, byte(0)
+	for i := range len(s) {
+		switch c := s[i]; {
+		case quoted != 0:
+			if c == quoted {
+				quoted = 0
+			}
+		case c == '"' || c == '\'':
+			quoted = c
+		case c == '{' || c == '[':
+			depth++
+		case c == '}' || c == ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return len(s)
 }
 
 // diagnose makes a finding about the word at p.

@@ -32,7 +32,7 @@ func (ld *loader) verify(p *compose.Project) {
 	v.publishedPorts()
 	if _, err := graph.New(p); err != nil {
 		var cycle *graph.CycleError
-		if errors.As(err, &cycle) {
+		if errors.As(err, &cycle) && len(cycle.Edges) > 1 { // a service that needs itself is reported already
 			ld.findingPos(cycle.Edges[0].Pos, SeverityError, cycle.Error(), "")
 		}
 	}
@@ -112,7 +112,7 @@ func (v *verifier) references(s *compose.Service) {
 		v.fault(s, hint, keys, "service %q refers to undefined %s %s", s.Name, kind, name)
 	}
 	for _, name := range keysOf(s.Networks) {
-		if _, ok := v.p.Networks[name]; !ok {
+		if _, ok := v.p.Networks[name]; !ok && s.NetworkMode == "" {
 			undefined("network", name, keysOf(v.p.Networks), "networks", name)
 		}
 	}
