@@ -41,7 +41,7 @@ func (rt *Runtime) Adopt(_ context.Context, a AdoptConfig) (*Container, error) {
 		}
 	}
 	if a.Spec != nil && a.Spec.Linux != nil {
-		if k.seccomp, k.flags, err = compileSeccomp(a.Spec.Linux.Seccomp); err != nil {
+		if k.seccomp, k.flags, err = rt.filters.Compile(a.Spec.Linux.Seccomp); err != nil {
 			p.close()
 			return nil, err
 		}

@@ -16,7 +16,7 @@ import (
 
 // compile turns a container's spec into the child's program. It refuses what it
 // cannot carry out: nothing is silently dropped.
-func compile(c Config, g *cgroup.Group) (*child.Program, error) {
+func (rt *Runtime) compile(c Config, g *cgroup.Group) (*child.Program, error) {
 	s := c.Spec
 	if err := supported(s); err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func compile(c Config, g *cgroup.Group) (*child.Program, error) {
 		return nil, err
 	}
 	p.Process.MakeCwd = true
-	if p.Process.Seccomp, p.Process.SeccompFlag, err = compileSeccomp(s.Linux.Seccomp); err != nil {
+	if p.Process.Seccomp, p.Process.SeccompFlag, err = rt.filters.Compile(s.Linux.Seccomp); err != nil {
 		return nil, err
 	}
 	if p.Submounts, err = compileSubmounts(c.Root); err != nil {

@@ -104,6 +104,10 @@ func (b *box) config(args ...string) Config {
 			ReadonlyPaths: DefaultReadonlyPaths(),
 		},
 	}
+	var err error
+	if spec.Linux.Seccomp, err = DefaultSeccomp(spec); err != nil {
+		b.Fatal(err)
+	}
 	return Config{ID: id, Spec: spec, Root: RootFS{Lower: []string{b.lower}, Upper: upper, Work: work}}
 }
 

@@ -64,7 +64,7 @@ func (k *Container) bear(ctx context.Context, c Config) (err error) {
 			return err
 		}
 	}
-	program, err := compile(c, k.group)
+	program, err := k.rt.compile(c, k.group)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"devstack/engine/cgroup"
+	"devstack/engine/container/seccomp"
 )
 
 // Runtime creates containers. It is safe for concurrent use and holds no lock
@@ -15,6 +16,8 @@ type Runtime struct {
 	layout *cgroup.Layout
 	exe    *os.File // protected copy of this program
 	null   *os.File
+
+	filters seccomp.Compiler
 }
 
 // NewRuntime probes the host's cgroups and prepares the child's executable.
