@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -254,41 +253,14 @@ func (s *Stack) applyBridge(n *netState) error {
 	return s.host.Run(ops...)
 }
 
-// bridgeSysctls: published ports at 127.0.0.1 need route_localnet (nat's guard
-// chain closes what it opens). IPv6 stays off where the network has none.
-func (s *Stack) bridgeSysctls(n *netState) error {
-	set := [][2]string{{"ipv4/conf/" + n.Bridge + "/route_localnet", "1"}}
-	if hasFamily(n.Pools, true) {
-		set = append(set, [2]string{"ipv6/conf/" + n.Bridge + "/accept_ra", "0"},
-			[2]string{"ipv6/conf/" + n.Bridge + "/accept_dad", "0"},
-			[2]string{"ipv6/conf/" + n.Bridge + "/disable_ipv6", "0"})
-	} else {
-		set = append(set, [2]string{"ipv6/conf/" + n.Bridge + "/disable_ipv6", "1"})
-	}
-	for _, kv := range set {
-		if err := writeSysctl(kv[0], kv[1]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// writeSysctl writes below /proc/sys/net as the calling thread's namespace has
-// it. A kernel without IPv6 has no file to write.
-func writeSysctl(name, value string) error {
-	err := os.WriteFile("/proc/sys/net/"+name, []byte(value), 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
 // applyRules states the rules of all networks that are up, and forwarding.
 func (s *Stack) applyRules() error {
 	s.mu.Lock()
 	var nets []nat.Network
+	v6 := false
 	for _, n := range s.nets {
 		if n.applied {
+			v6 = v6 || hasFamily(n.Pools, true) && !n.Internal
 			nets = append(nets, nat.Network{
 				Bridge: n.Bridge, Subnets: n.Subnets(), Internal: n.Internal,
 				Isolated: n.Options[optionICC] == "false", Masquerade: n.Options[optionMasquerade] != "false",
@@ -298,23 +270,11 @@ func (s *Stack) applyRules() error {
 	s.mu.Unlock()
 	slices.SortFunc(nets, func(a, b nat.Network) int { return strings.Compare(a.Bridge, b.Bridge) })
 	if len(nets) > 0 {
-		if err := s.forwarding(); err != nil {
+		if err := s.forwarding(v6); err != nil {
 			return err
 		}
 	}
 	return s.nat.ApplyNetworks(nets)
-}
-
-func (s *Stack) forwarding() error {
-	const path = "/proc/sys/net/ipv4/ip_forward"
-	if v, err := os.ReadFile(path); err != nil || v[0] == '1' {
-		return err
-	}
-	if err := os.WriteFile(path, []byte("1"), 0); err != nil {
-		return fmt.Errorf("turn on forwarding: %w", err)
-	}
-	s.note("net.ipv4.ip_forward was 0 and is now 1: containers reach other machines through it")
-	return nil
 }
 
 // Remove deletes a network. Its subnets and sticky addresses are forgotten.

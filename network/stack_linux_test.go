@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -240,3 +242,8 @@ func lookup(t testing.TB, b *Sandbox, network, name string, kind dnsmessage.Type
 	}
 	return out
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// pause lets others run while a test waits for what it can only look at.
+func pause() { runtime.Gosched() }

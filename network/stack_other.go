@@ -27,9 +27,11 @@ func (s *Stack) List() []Network                               { return nil }
 func (s *Stack) Sweep(ctx context.Context, keepNetwork func(name string) bool, keepSandbox func(id string) bool) error {
 	return errors.ErrUnsupported
 }
+
 func (s *Stack) CreateSandbox(ctx context.Context, id string, cfg SandboxConfig) (*Sandbox, error) {
 	return nil, errors.ErrUnsupported
 }
+
 func (s *Stack) OpenSandbox(ctx context.Context, id string, cfg SandboxConfig) (*Sandbox, error) {
 	return nil, errors.ErrUnsupported
 }
@@ -41,7 +43,8 @@ func (s *Stack) ForgetKeys(project string)                                {}
 func (s *Stack) SetNames(network string, names map[string][]netip.Addr)   {}
 func (s *Stack) SetSandboxNames(id string, names map[string][]netip.Addr) {}
 func (s *Stack) SetBackends(key string, to []netip.AddrPort)              {}
-func (s *Stack) Unpublish(key string) error                               { return errors.ErrUnsupported }
+func (s *Stack) Unpublish(key string) error { return errors.ErrUnsupported }
+
 func (s *Stack) Publish(ctx context.Context, p PublishSpec) (Published, error) {
 	return Published{}, errors.ErrUnsupported
 }

@@ -236,6 +236,20 @@ func (t *Table) Sweep() error {
 // Waiting returns how many connections wait for a backend or are being carried to it.
 func (t *Table) Waiting() int { return len(t.held) }
 
+// Queued returns how many datagrams wait for a backend of the port.
+func (t *Table) Queued(key string) (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p := t.ports[key]; p != nil {
+		for _, r := range p.udp {
+			r.mu.Lock()
+			n += len(r.waiting)
+			r.mu.Unlock()
+		}
+	}
+	return n
+}
+
 func (t *Table) warn(err error) {
 	if err != nil && t.cfg.Warn != nil {
 		t.cfg.Warn(err)
