@@ -20,6 +20,10 @@ type tool struct {
 	image string   // its reference of the small image
 }
 
+// breath is the pause before each command. A process that is pid 1 and has
+// just been started does not hear SIGTERM yet.
+const breath = 100 * time.Millisecond
+
 // run carries out a verb on the project in folder and gives the wall-clock
 // time of the whole command.
 func (t tool) run(folder string, verb ...string) (time.Duration, error) {
@@ -32,6 +36,7 @@ func (t tool) run(folder string, verb ...string) (time.Duration, error) {
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	time.Sleep(breath)
 	began := time.Now()
 	err := cmd.Run()
 	took := time.Since(began)
