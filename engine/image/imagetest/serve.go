@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -43,6 +44,19 @@ func (r *Registry) Push(t testing.TB, repoTag string, img v1.Image) string {
 	ref, err := name.ParseReference(r.Host + "/" + repoTag)
 	if err == nil {
 		err = remote.Write(ref, img)
+	}
+	if err != nil {
+		t.Fatalf("push image: %v", err)
+	}
+	return ref.String()
+}
+
+// PushAs is Push with a user's name and password.
+func (r *Registry) PushAs(t testing.TB, repoTag string, img v1.Image, user, password string) string {
+	t.Helper()
+	ref, err := name.ParseReference(r.Host + "/" + repoTag)
+	if err == nil {
+		err = remote.Write(ref, img, remote.WithAuth(&authn.Basic{Username: user, Password: password}))
 	}
 	if err != nil {
 		t.Fatalf("push image: %v", err)

@@ -27,7 +27,7 @@ func (e *CredentialsError) Error() string {
 func (e *CredentialsError) Unwrap() error { return e.Err }
 
 // Explain words a failure to get ref from its registry: what happened in a
-// few words, and what to do about it.
+// few words, and what to do about it. Other errors come back as they are.
 func Explain(ref image.Reference, err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -57,6 +57,8 @@ func Explain(ref image.Reference, err error) error {
 	case isTimeout(err):
 		e.Err = fmt.Errorf("registry %s does not answer: %w", ref.Domain, err)
 		e.Hint = "check the network and the proxy settings"
+	default:
+		return err
 	}
 	return e
 }

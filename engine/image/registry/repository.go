@@ -96,7 +96,9 @@ type blob struct {
 	body     io.ReadCloser
 	cancel   context.CancelCauseFunc
 	watchdog *time.Timer
-	failures int // since the last byte
+	failures int  // since the last byte
+	ended    bool // the last answer was short but complete
+	noRanges bool // the server does not understand them
 }
 
 func (b *blob) connect() error {
@@ -108,8 +110,8 @@ func (b *blob) connect() error {
 	}
 	req.Header.Set("Accept-Encoding", "identity")
 	want := http.StatusOK
-	if b.offset > 0 {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", b.offset))
+	if b.offset > 0 && !b.noRanges {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", b.offset, b.size-1))
 		want = http.StatusPartialContent
 	}
 	resp, err := b.repo.client.Do(req)
@@ -120,11 +122,15 @@ func (b *blob) connect() error {
 	if err := transport.CheckError(resp, http.StatusOK, want); err != nil {
 		cancel(nil)
 		resp.Body.Close()
+		if resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && !b.noRanges {
+			b.noRanges = true
+			return b.connect()
+		}
 		return err
 	}
 	b.body, b.cancel = resp.Body, cancel
 	b.watchdog = time.AfterFunc(stall, func() { cancel(errStalled) })
-	if resp.StatusCode != want { // no ranges here: from the start again
+	if b.offset > 0 && resp.StatusCode != http.StatusPartialContent { // from the start again
 		if _, err := io.CopyN(io.Discard, b.body, b.offset); err != nil {
 			b.hangUp()
 			return err
@@ -143,6 +149,7 @@ func (b *blob) Read(p []byte) (int, error) {
 		n, err := b.body.Read(p)
 		b.watchdog.Reset(stall)
 		b.offset += int64(n)
+		b.ended = err == io.EOF
 		if n > 0 {
 			b.failures = 0
 		}
@@ -165,6 +172,9 @@ func (b *blob) Read(p []byte) (int, error) {
 func (b *blob) reconnect() error {
 	for {
 		b.failures++
+		if b.failures > attempts && b.ended {
+			return io.EOF // this is all there is
+		}
 		if b.failures > attempts {
 			return fmt.Errorf("connection broke %d times in a row at byte %d of %d", attempts, b.offset, b.size)
 		}
