@@ -212,8 +212,8 @@ func unescape(s string) string {
 				v = v<<3 | rune(s[i+1+n]-'0')
 				n++
 			}
-			if n < 3 {
-				b.WriteString(`\0`)
+			if n < 3 || v > 255 { // not \0123: Compose keeps the backslash and drops the zero
+				b.WriteByte('\\')
 				continue
 			}
 			b.WriteRune(v)
