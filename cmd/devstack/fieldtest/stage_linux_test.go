@@ -42,13 +42,28 @@ func newStage(t *testing.T, env ...string) *stage {
 	}
 	s := &stage{
 		binary: binary, dir: t.TempDir(),
-		roots:  state.Roots{Data: t.TempDir(), Run: t.TempDir()},
+		// Where a user has them; /tmp would be each container's own.
+		roots:  state.Roots{Data: tempDir(t, "/var/lib"), Run: tempDir(t, "/run")},
 		mounts: mounts(t),
 	}
 	s.env = append(os.Environ(), "DEVSTACK_DATA_ROOT="+s.roots.Data, "DEVSTACK_RUN_ROOT="+s.roots.Run, "NO_COLOR=1")
 	s.env = append(s.env, env...)
 	t.Cleanup(func() { s.end(t) })
 	return s
+}
+
+func tempDir(t *testing.T, parent string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(parent, "devstack-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 func (s *stage) command(ctx context.Context, args ...string) *exec.Cmd {
@@ -118,6 +133,9 @@ func get(t *testing.T, url string) string {
 // end stops the engine and reports whatever of devstack is left.
 func (s *stage) end(t *testing.T) {
 	t.Helper()
+	if t.Failed() {
+		s.try(t, "down", "-v", "-t", "1") // what a failed test leaves is no leak
+	}
 	s.try(t, "engine", "stop")
 	s.noProcesses(t)
 	if after := mounts(t); after != s.mounts {
