@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -148,15 +149,17 @@ func (r *report) err() error {
 }
 
 // tidy sorts findings by place and drops repetitions.
-func tidy(ds []Diagnostic) []Diagnostic {
+// Files stay in the order in which they first come up.
+func tidy(found []Diagnostic) []Diagnostic {
+	ds := slices.Clone(found)
+	rank := map[string]int{}
+	for _, d := range ds {
+		if _, ok := rank[d.Pos.File]; !ok {
+			rank[d.Pos.File] = len(rank)
+		}
+	}
 	slices.SortStableFunc(ds, func(a, b Diagnostic) int {
-		if a.Pos.File != b.Pos.File {
-			return 0 // files stay in the order they were read
-		}
-		if a.Pos.Line != b.Pos.Line {
-			return a.Pos.Line - b.Pos.Line
-		}
-		return a.Pos.Col - b.Pos.Col
+		return cmp.Or(rank[a.Pos.File]-rank[b.Pos.File], a.Pos.Line-b.Pos.Line, a.Pos.Col-b.Pos.Col)
 	})
 	return slices.CompactFunc(ds, func(a, b Diagnostic) bool { return a.Pos == b.Pos && a.Message == b.Message })
 }

@@ -180,7 +180,7 @@ func (ld *loader) environment(dir string) error {
 
 // envFiles reads environment files for interpolation; later files win.
 func (ld *loader) envFiles(paths []string, env map[string]string) (map[string]string, error) {
-	vars := map[string]string{}
+	vars, before := map[string]string{}, len(ld.faults)
 	look := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	for _, path := range paths {
 		if path == os.DevNull {
@@ -192,7 +192,10 @@ func (ld *loader) envFiles(paths []string, env map[string]string) (map[string]st
 		}
 		dotenv(src, vars, look, &ld.report)
 	}
-	return vars, ld.err()
+	if len(ld.faults) > before {
+		return nil, ld.err()
+	}
+	return vars, nil
 }
 
 // projectName settles the name: -p, COMPOSE_PROJECT_NAME, name: in a file (the
