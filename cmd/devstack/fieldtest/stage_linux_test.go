@@ -168,9 +168,24 @@ func (s *stage) end(t *testing.T) {
 			t.Error(err)
 		}
 		for _, e := range left {
-			t.Errorf("file %s is left", filepath.Join(dir, e.Name()))
+			if path := filepath.Join(dir, e.Name()); e.Name() != ".trash" || !isEmpty(path) {
+				t.Errorf("file %s is left", path)
+				reportTree(t, path)
+			}
 		}
 	}
+}
+
+func isEmpty(dir string) bool {
+	list, err := os.ReadDir(dir)
+	return err == nil && len(list) == 0
+}
+
+func reportTree(t *testing.T, root string) {
+	filepath.WalkDir(root, func(path string, _ fs.DirEntry, _ error) error {
+		t.Log(path)
+		return nil
+	})
 }
 
 // noProcesses waits for every other process of the namespace to end, and
