@@ -50,16 +50,13 @@ func (j *job) run(ctx context.Context, report func(Progress)) (image.Image, erro
 	defer end()
 	tell := func(p Progress) { p.Image = j.ref.String(); report(p) }
 	tell(Progress{State: store.Resolving})
-	src, stamp, err := j.open(ctx)
-	if err != nil {
-		return image.Image{}, err
+	e, err := j.fromStore(ctx, tell)
+	if errors.Is(err, store.ErrNotFound) && j.o.Policy != Never {
+		e, err = j.fromOrigin(ctx, tell)
 	}
-	defer src.Close()
-	e, err := j.transfer(ctx, src, tell)
 	if err != nil {
-		return image.Image{}, j.explain(src.explain(err))
+		return image.Image{}, j.explain(err)
 	}
-	e.Stamp = stamp
 	if err := j.store.Put(ctx, e); err != nil {
 		return image.Image{}, err
 	}
@@ -70,38 +67,49 @@ func (j *job) run(ctx context.Context, report func(Progress)) (image.Image, erro
 	return img, err
 }
 
-// open picks the source. An image of the store whose layers went away is
-// unpacked again from its blobs if those are all there.
-func (j *job) open(ctx context.Context) (source, string, error) {
-	if j.o.Policy != Always {
-		if e, err := j.store.Find(j.ref.String(), j.o.Platform); err == nil {
-			now, err := stampOf(j.ref)
-			if (e.Stamp == "" || err != nil || now == e.Stamp) && j.unpackable(e) {
-				return storeSource{j.store, e}, e.Stamp, nil
-			}
-		}
+// fromStore completes an image whose unpacked layers went away from its
+// blobs. It is store.ErrNotFound if those are not all there or damaged.
+func (j *job) fromStore(ctx context.Context, tell func(Progress)) (store.Entry, error) {
+	e, err := j.store.Find(j.ref.String(), j.o.Platform)
+	if err != nil || j.o.Policy == Always || !j.unpackable(e) {
+		return e, store.ErrNotFound
 	}
+	if now, err := stampOf(j.ref); err == nil && now != e.Stamp && j.o.Policy != Never {
+		return e, store.ErrNotFound // the file has another image now
+	}
+	fresh, err := j.transfer(ctx, storeSource{j.store, e}, tell)
+	fresh.Stamp, fresh.Source = e.Stamp, e.Source
+	return fresh, err
+}
+
+// fromOrigin gets the image from where its reference says.
+func (j *job) fromOrigin(ctx context.Context, tell func(Progress)) (store.Entry, error) {
 	stamp, err := stampOf(j.ref)
 	if err != nil {
-		return nil, "", j.missingFile(err)
+		return store.Entry{}, j.missingFile(err)
 	}
-	var src source
+	src, err := j.open(ctx)
+	if err != nil {
+		return store.Entry{}, err
+	}
+	defer src.Close()
+	e, err := j.transfer(ctx, src, tell)
+	e.Stamp = stamp
+	return e, src.explain(err)
+}
+
+func (j *job) open(ctx context.Context) (source, error) {
 	switch j.ref.Transport {
 	case image.Docker:
-		src, err = j.openRegistry(ctx)
+		return j.openRegistry(ctx)
 	case image.OCI:
-		src, err = openLayout(j.ref)
+		return openLayout(j.ref)
 	case image.OCIArchive:
-		src, err = openLayoutArchive(ctx, j.store, j.ref)
+		return openLayoutArchive(ctx, j.store, j.ref)
 	case image.DockerArchive:
-		src, err = openDockerArchive(ctx, j.store, j.ref)
-	default:
-		err = fmt.Errorf("transport %s is not supported", j.ref.Transport)
+		return openDockerArchive(ctx, j.store, j.ref)
 	}
-	if err != nil {
-		return nil, "", j.explain(err)
-	}
-	return src, stamp, nil
+	return nil, fmt.Errorf("transport %s is not supported", j.ref.Transport)
 }
 
 func (j *job) explain(err error) error {

@@ -89,13 +89,8 @@ type storeSource struct {
 }
 
 func (s storeSource) root(context.Context) ([]byte, ocispec.Descriptor, error) {
-	d := s.e.Manifest
-	if s.s.HasBlob(s.e.Source, -1) {
-		d = ocispec.Descriptor{Digest: s.e.Source}
-	}
-	b, err := s.s.ReadBlob(d.Digest)
-	d.Size = int64(len(b))
-	return b, d, err
+	b, err := s.s.ReadBlob(s.e.Manifest.Digest)
+	return b, s.e.Manifest, err
 }
 
 func (s storeSource) meta(_ context.Context, d ocispec.Descriptor) ([]byte, error) {

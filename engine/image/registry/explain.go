@@ -29,7 +29,7 @@ func (e *CredentialsError) Unwrap() error { return e.Err }
 // Explain words a failure to get ref from its registry: what happened in a
 // few words, and what to do about it. Other errors come back as they are.
 func Explain(ref image.Reference, err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	e := &image.Error{Ref: ref.Familiar(), Op: "pull", Err: err}
