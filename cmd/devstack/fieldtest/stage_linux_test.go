@@ -138,8 +138,11 @@ func (s *stage) end(t *testing.T) {
 	}
 	s.try(t, "engine", "stop")
 	s.noProcesses(t)
-	if after := mounts(t); after != s.mounts {
-		t.Errorf("mounts changed; before:\n%s\nafter:\n%s", s.mounts, after)
+	for line := range strings.Lines(mounts(t)) {
+		// Mounts of before may go: they are copies of the machine's own.
+		if !strings.Contains(s.mounts, line) {
+			t.Errorf("mount is left: %s", line)
+		}
 	}
 	links, err := net.Interfaces()
 	if err != nil {
