@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"devstack/network/dns"
@@ -383,12 +384,12 @@ func (s *Stack) wire(b *Sandbox, n *netState, e *endpointRecord) error {
 	if err != nil {
 		return err
 	}
+	var local *rtnl.LocalRoutes
 	if e.Endpoint.IPv6.IsValid() {
-		if err := netns.Do(b.path, func() error {
-			return writeSysctl("ipv6/conf/"+e.Endpoint.IfName+"/disable_ipv6", "0")
-		}); err != nil {
+		if local, err = b.enableIPv6(e.Endpoint.IfName); err != nil {
 			return err
 		}
+		defer local.Close()
 	}
 	b.endpoints = append(b.endpoints, *e)
 	ops := []rtnl.Op{rtnl.SetUp(rtnl.Link{Index: index, Name: e.Endpoint.IfName})}
@@ -410,7 +411,7 @@ func (s *Stack) wire(b *Sandbox, n *netState, e *endpointRecord) error {
 	if err := b.conn.Run(ops...); err != nil {
 		return err
 	}
-	if err := s.host.Settle(e.Host, n.Bridge); err != nil {
+	if err := s.settle(b, n, e, local); err != nil {
 		return err
 	}
 	b.route = routes
@@ -418,6 +419,50 @@ func (s *Stack) wire(b *Sandbox, n *netState, e *endpointRecord) error {
 		s.dns.SetView(b.id, s.view(b))
 	}
 	return writeRecord(s.sandboxPath(b.id), sandboxRecord{Version: recordVersion, Endpoints: b.endpoints})
+}
+
+// settle waits until both ends of a new interface pass packets, which the kernel
+// sees to from work queues. local is nil without IPv6.
+func (s *Stack) settle(b *Sandbox, n *netState, e *endpointRecord, local *rtnl.LocalRoutes) error {
+	if local == nil {
+		return errors.Join(b.conn.Settle(e.Endpoint.IfName), s.host.Settle(e.Host, n.Bridge))
+	}
+	here, err := rtnl.WatchLocalRoutes()
+	if err != nil {
+		return err
+	}
+	defer here.Close()
+	if err := errors.Join(b.conn.Settle(e.Endpoint.IfName), s.host.Settle(e.Host, n.Bridge)); err != nil {
+		return err
+	}
+	if err := local.Await(e.Endpoint.IPv6.Addr()); err != nil {
+		return err
+	}
+	// The bridge's own address becomes usable with its first port.
+	for _, p := range n.Pools {
+		if !p.Gateway.Is6() {
+			continue
+		}
+		if r, err := netlink.RouteGet(p.Gateway.AsSlice()); err == nil && len(r) > 0 && r[0].Type == unix.RTN_LOCAL {
+			continue
+		}
+		if err := here.Await(p.Gateway); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enableIPv6 prepares an interface for its IPv6 address.
+func (b *Sandbox) enableIPv6(ifname string) (local *rtnl.LocalRoutes, err error) {
+	err = netns.Do(b.path, func() (err error) {
+		if err := writeSysctl("ipv6/conf/"+ifname+"/disable_ipv6", "0"); err != nil {
+			return err
+		}
+		local, err = rtnl.WatchLocalRoutes()
+		return err
+	})
+	return local, err
 }
 
 // viaIndex is the interface behind which gw lies: the new one, as the default

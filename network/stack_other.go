@@ -43,7 +43,7 @@ func (s *Stack) ForgetKeys(project string)                                {}
 func (s *Stack) SetNames(network string, names map[string][]netip.Addr)   {}
 func (s *Stack) SetSandboxNames(id string, names map[string][]netip.Addr) {}
 func (s *Stack) SetBackends(key string, to []netip.AddrPort)              {}
-func (s *Stack) Unpublish(key string) error { return errors.ErrUnsupported }
+func (s *Stack) Unpublish(key string) error                               { return errors.ErrUnsupported }
 
 func (s *Stack) Publish(ctx context.Context, p PublishSpec) (Published, error) {
 	return Published{}, errors.ErrUnsupported

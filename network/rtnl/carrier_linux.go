@@ -10,7 +10,8 @@ import (
 // Settle makes the kernel act at once on a change of carrier of the interfaces
 // named. It does so from a work queue otherwise: until then a bridge does not
 // forward to its new port, and drops what the host sends into it; the first ARP
-// request is lost, and the second comes a second later. Asking for the link state
+// request is lost, and the second comes a second later; IPv6 has no multicast
+// route yet and hears no neighbour solicitation. Asking for the link state
 // brings the pending change forward (linkwatch_sync_dev in ethtool_op_get_link).
 func (c *Conn) Settle(names ...string) error {
 	for _, name := range names {

@@ -1,7 +1,6 @@
 package rtnl
 
 import (
-	"encoding/binary"
 	"errors"
 	"os"
 	"sync"
@@ -79,7 +78,7 @@ func (r *Reaper) delete(names []string, group uint32) error {
 	if err != nil {
 		return err
 	}
-	events, err := subscribe()
+	events, err := subscribe(unix.RTNLGRP_LINK)
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
@@ -104,19 +103,6 @@ func (r *Reaper) delete(names []string, group uint32) error {
 	return <-answer
 }
 
-// subscribe opens a socket that hears of changes to interfaces.
-func subscribe() (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, os.NewSyscallError("socket netlink", err)
-	}
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1 << (unix.RTNLGRP_LINK - 1)}); err != nil {
-		unix.Close(fd)
-		return nil, os.NewSyscallError("bind netlink", err)
-	}
-	return os.NewFile(uintptr(fd), "netlink events"), nil
-}
-
 // watch reports whether every name was seen to go. It ends early when events
 // is closed or overrun.
 func watch(events *os.File, left map[string]bool) bool {
@@ -126,15 +112,12 @@ func watch(events *os.File, left map[string]bool) bool {
 		if err != nil {
 			return false
 		}
-		for b := buf[:n]; len(b) >= unix.NLMSG_HDRLEN; {
-			size := int(binary.NativeEndian.Uint32(b))
-			if size < unix.NLMSG_HDRLEN || size > len(b) {
-				return false
+		if !each(buf[:n], func(kind uint16, body []byte) {
+			if kind == unix.RTM_DELLINK {
+				delete(left, deleted(body))
 			}
-			if binary.NativeEndian.Uint16(b[4:]) == unix.RTM_DELLINK {
-				delete(left, deleted(b[unix.NLMSG_HDRLEN:size]))
-			}
-			b = b[min(len(b), (size+3)&^3):]
+		}) {
+			return false
 		}
 	}
 	return true
