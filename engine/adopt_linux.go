@@ -1,0 +1,53 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"devstack/engine/image/snapshot"
+	"devstack/engine/supervise"
+)
+
+// adopt takes over what the records name and sweeps what they do not.
+func (e *Engine) adopt(ctx context.Context, restored map[string]*os.File) error {
+	loaded, err := e.m.Records.Load()
+	errs := []error{err}
+	known := map[string]bool{}
+	for _, l := range loaded {
+		p := supervise.NewProject(e.m, l.Project)
+		e.projects[p.Name] = p
+		for _, rec := range l.Containers {
+			known[rec.ID] = true
+		}
+		// Containers that share another's network come after it.
+		for _, shared := range []bool{false, true} {
+			for _, rec := range l.Containers {
+				if supervise.SharesNetwork(&rec) != shared {
+					continue
+				}
+				running, err := p.Adopt(ctx, rec, restored)
+				if err != nil {
+					errs = append(errs, fmt.Errorf("adopt container %s: %w", rec.Name, err))
+				}
+				if running {
+					e.adopted++
+				}
+			}
+		}
+	}
+	return errors.Join(append(errs, e.sweep(ctx, known))...)
+}
+
+// sweep removes what an engine that died in the middle of something left.
+func (e *Engine) sweep(ctx context.Context, known map[string]bool) error {
+	keep := func(id string) bool { return known[id] }
+	err := errors.Join(
+		e.m.Runtime.Sweep(ctx, keep),
+		e.m.Network.Sweep(ctx, func(string) bool { return true }, keep),
+		snapshot.Sweep(e.cfg.Roots.Data, keep),
+		e.m.Volumes.Sweep(ctx),
+	)
+	return err
+}

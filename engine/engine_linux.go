@@ -1,0 +1,164 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"devstack/engine/api"
+	"devstack/engine/container"
+	"devstack/engine/event"
+	"devstack/engine/image/store"
+	"devstack/engine/state"
+	"devstack/engine/supervise"
+	"devstack/network"
+	"devstack/volumes"
+)
+
+// Config is what an Engine needs from its process.
+type Config struct {
+	Roots   state.Roots
+	Version string
+	Build   string
+	Guard   supervise.Guard // may be nil
+	// Idle is called whenever something may have become idle.
+	Idle func()
+	// Warn takes errors that no request waits for.
+	Warn func(error)
+}
+
+// Engine runs projects.
+type Engine struct {
+	cfg     Config
+	m       *supervise.Machine
+	images  *store.Store
+	started time.Time
+	adopted int
+
+	generation, guardPID int // of this engine, as the guard says
+
+	mu       sync.Mutex
+	projects map[string]*supervise.Project
+}
+
+// Open prepares the mechanisms, takes over the containers that an engine
+// before this one left running, and sweeps what belongs to nobody.
+func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
+	for _, dir := range []string{cfg.Roots.Data, cfg.Roots.Run} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make root directory: %w", err)
+		}
+	}
+	e := &Engine{cfg: cfg, started: time.Now(), projects: map[string]*supervise.Project{}}
+	if cfg.Idle == nil {
+		cfg.Idle = func() {}
+	}
+	if cfg.Warn == nil {
+		cfg.Warn = func(error) {}
+	}
+	e.cfg = cfg
+	m := &supervise.Machine{Roots: cfg.Roots, Guard: cfg.Guard, Events: &event.Bus{}, Idle: cfg.Idle, Warn: cfg.Warn}
+	e.m = m
+	restored := map[string]*os.File{}
+	var keep network.Keeper
+	if cfg.Guard != nil {
+		restored, keep = cfg.Guard.Restored(), cfg.Guard
+	}
+	if m.Records, err = state.Open(cfg.Roots); err != nil {
+		return nil, err
+	}
+	if m.Volumes, err = volumes.Open(cfg.Roots.Data); err != nil {
+		return nil, err
+	}
+	if e.images, err = store.Open(cfg.Roots.Data); err != nil {
+		return nil, err
+	}
+	if m.Runtime, err = container.NewRuntime(container.Options{CgroupRoot: "devstack-" + cfg.Roots.Tag()}); err != nil {
+		return nil, err
+	}
+	m.Network, err = network.Open(ctx, network.Config{
+		DataRoot: cfg.Roots.Data, RunRoot: cfg.Roots.Run, Tag: cfg.Roots.Tag(), Keep: keep, Restored: restored,
+	})
+	if err != nil {
+		return nil, errors.Join(err, m.Runtime.Close())
+	}
+	m.Init()
+	if err := e.adopt(ctx, restored); err != nil {
+		cfg.Warn(err)
+	}
+	return e, nil
+}
+
+// Close gives back what the engine holds; containers go on running.
+func (e *Engine) Close() error {
+	return errors.Join(e.m.Network.Close(), e.m.Runtime.Close())
+}
+
+// Busy reports whether any container runs or will run again by itself.
+func (e *Engine) Busy() bool {
+	return slices.ContainsFunc(e.all(), (*supervise.Project).Running)
+}
+
+// all are the projects by name.
+func (e *Engine) all() []*supervise.Project {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []*supervise.Project
+	for _, name := range slices.Sorted(maps.Keys(e.projects)) {
+		out = append(out, e.projects[name])
+	}
+	return out
+}
+
+// known is a project that the engine has, or nil.
+func (e *Engine) known(name string) *supervise.Project {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.projects[name]
+}
+
+// ensure is the project called name, made if the engine does not know it yet.
+func (e *Engine) ensure(name string) *supervise.Project {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.projects[name]
+	if p == nil {
+		p = supervise.NewProject(e.m, state.Project{Name: name})
+		e.projects[name] = p
+	}
+	return p
+}
+
+// forget drops a project of which nothing is left.
+func (e *Engine) forget(p *supervise.Project) error {
+	if !p.Empty() {
+		return nil
+	}
+	e.mu.Lock()
+	delete(e.projects, p.Name)
+	e.mu.Unlock()
+	return e.m.Records.RemoveProject(p.Name)
+}
+
+// Version answers the handshake.
+func (e *Engine) Version() api.VersionResult {
+	return api.VersionResult{Version: e.cfg.Version, Protocol: api.Protocol, PID: os.Getpid(), Build: e.cfg.Build}
+}
+
+// Status describes the engine.
+func (e *Engine) Status() api.StatusResult {
+	s := api.StatusResult{
+		Version: e.cfg.Version, PID: os.Getpid(), GuardPID: e.guardPID, Generation: e.generation, Started: e.started,
+		Adopted: e.adopted, DataRoot: e.cfg.Roots.Data, RunRoot: e.cfg.Roots.Run,
+	}
+	for _, p := range e.all() {
+		s.Projects++
+		s.Containers += len(p.Units())
+	}
+	return s
+}

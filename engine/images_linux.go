@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"devstack/compose"
+	"devstack/engine/api"
+	"devstack/engine/image"
+	"devstack/engine/image/fetch"
+	"devstack/engine/image/store"
+	"devstack/engine/plan"
+)
+
+// resolveImages makes the images of the selected services present, each once,
+// and computes the services' hashes.
+func (u *up) resolveImages(ctx context.Context) error {
+	u.images, u.hashes = map[string]image.Image{}, map[string]string{}
+	wanted := map[imageWish][]string{}
+	for _, name := range u.selected {
+		s := u.req.Project.Services[name]
+		u.hashes[name] = plan.ServiceHash(s) + fileHash(u.req.Project, &s)
+		if s.Provider != nil {
+			continue
+		}
+		if s.Image == "" {
+			return &api.Error{Service: name, Message: "building images is not carried out yet: the service names no image", Path: compose.Path("services", name, "build")}
+		}
+		wish := imageWish{ref: s.Image, platform: s.Platform, policy: pullPolicy(u.req.Pull, s.PullPolicy)}
+		wanted[wish] = append(wanted[wish], name)
+	}
+	found, err := u.e.fetchAll(ctx, wanted, u.emit)
+	for wish, img := range found {
+		for _, name := range wanted[wish] {
+			u.images[name] = img
+		}
+	}
+	return err
+}
+
+// imageWish is one image to have, and how hard to look for it.
+type imageWish struct{ ref, platform, policy string }
+
+// pullPolicy decides between --pull and the service's pull_policy.
+func pullPolicy(flag, service string) string {
+	policy := service
+	if flag != "" && flag != "policy" {
+		policy = flag
+	}
+	switch {
+	case policy == "always", policy == "never":
+		return policy
+	case policy == "daily", policy == "weekly", strings.HasPrefix(policy, "every_"):
+		return policy
+	}
+	return "missing"
+}
+
+// fetchAll gets images in parallel; the error names every one that failed.
+func (e *Engine) fetchAll(ctx context.Context, wanted map[imageWish][]string, emit func(api.Message)) (map[imageWish]image.Image, error) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	found := map[imageWish]image.Image{}
+	var errs []error
+	for wish, services := range wanted {
+		wg.Go(func() {
+			img, err := e.fetch(ctx, wish, emit)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, &api.Error{
+					Service: services[0], Message: err.Error(), Hint: image.Hint(err),
+					Path: compose.Path("services", services[0], "image"),
+				})
+				return
+			}
+			found[wish] = img
+		})
+	}
+	wg.Wait()
+	return found, errors.Join(errs...)
+}
+
+// fetch gets one image and reports its progress, unless it is at hand.
+func (e *Engine) fetch(ctx context.Context, wish imageWish, emit func(api.Message)) (image.Image, error) {
+	id := "Image " + wish.ref
+	var began sync.Once
+	progress := func(p fetch.Progress) {
+		began.Do(func() {
+			emit(api.Message{Progress: &api.Progress{ID: id, State: api.Working, Text: "Pulling"}})
+		})
+		if p.Layer == "" {
+			return
+		}
+		emit(api.Message{Progress: &api.Progress{ID: shortDigest(string(p.Layer)), Parent: id, State: layerState(p.State), Text: layerTexts[p.State], Current: p.Current, Total: p.Total}})
+	}
+	img, err := fetch.Ensure(ctx, e.images, wish.ref, fetch.Options{Policy: wish.policy, Platform: wish.platform, Progress: progress})
+	pulled := false
+	began.Do(func() { pulled = true })
+	switch {
+	case err != nil:
+		emit(api.Message{Progress: &api.Progress{ID: id, State: api.Failed, Text: "Error", Detail: err.Error()}})
+	case !pulled:
+		emit(api.Message{Progress: &api.Progress{ID: id, State: api.Done, Text: "Pulled"}})
+	}
+	return img, err
+}
+
+// shortDigest is a layer as users know it: twelve digits.
+func shortDigest(d string) string {
+	if _, hex, ok := strings.Cut(d, ":"); ok && len(hex) > 12 {
+		return hex[:12]
+	}
+	return d
+}
+
+// layerTexts are Docker's words for a layer's states.
+var layerTexts = map[string]string{
+	store.Resolving:   "Waiting",
+	store.Exists:      "Already exists",
+	store.Downloading: "Downloading",
+	store.Unpacking:   "Extracting",
+	store.Done:        "Pull complete",
+}
+
+func layerState(s string) string {
+	if s == store.Exists || s == store.Done {
+		return api.Done
+	}
+	return api.Working
+}
+
+// fileHash covers the contents that a service gets from configs and secrets.
+func fileHash(p *compose.Project, s *compose.Service) string {
+	var objects []compose.FileObject
+	for _, ref := range s.Configs {
+		objects = append(objects, p.Configs[ref.Source])
+	}
+	for _, ref := range s.Secrets {
+		objects = append(objects, p.Secrets[ref.Source])
+	}
+	if objects == nil {
+		return ""
+	}
+	return "-" + plan.Hash(objects)[:16]
+}
+
+// Pull gets the images of services.
+func (e *Engine) Pull(ctx context.Context, req api.PullRequest, emit func(api.Message)) (struct{}, error) {
+	services := req.Services
+	if len(services) == 0 {
+		services = req.Project.ServiceNames()
+	}
+	wanted := map[imageWish][]string{}
+	for _, name := range services {
+		s, ok := req.Project.Services[name]
+		if !ok {
+			return struct{}{}, &api.Error{Message: "no such service: " + name}
+		}
+		if s.Image == "" {
+			continue
+		}
+		policy := req.Policy
+		if policy == "" {
+			policy = "always"
+		}
+		wish := imageWish{ref: s.Image, platform: s.Platform, policy: policy}
+		wanted[wish] = append(wanted[wish], name)
+	}
+	_, err := e.fetchAll(ctx, wanted, emit)
+	if err != nil && req.IgnoreFailures {
+		emit(api.Message{Notice: &api.Notice{Level: "warning", Text: err.Error()}})
+		return struct{}{}, nil
+	}
+	return struct{}{}, err
+}

@@ -1,0 +1,257 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"devstack/compose"
+	"devstack/compose/graph"
+	"devstack/engine/api"
+	"devstack/engine/supervise"
+)
+
+// targets finds the project and the services that a request is about.
+func (e *Engine) targets(req *api.ServiceRequest) (*supervise.Project, []string, error) {
+	p := e.known(req.Name)
+	if p == nil {
+		if len(req.Services) > 0 {
+			return nil, nil, &api.Error{Message: fmt.Sprintf("service %q is not running: project %q has no containers", req.Services[0], req.Name)}
+		}
+		return nil, nil, &api.Error{Message: fmt.Sprintf("no container found for project %q: not found", req.Name)}
+	}
+	services := req.Services
+	if len(services) == 0 {
+		for _, u := range p.Units() {
+			if !u.OneOff() && !slices.Contains(services, u.Service()) {
+				services = append(services, u.Service())
+			}
+		}
+		return p, services, nil
+	}
+	declared := e.declaration(p, req.Project)
+	for _, name := range services {
+		if _, ok := declared.Services[name]; !ok && len(p.ServiceUnits(name)) == 0 {
+			return nil, nil, &api.Error{Message: "no such service: " + name}
+		}
+	}
+	return p, services, nil
+}
+
+// eachUnit runs fn for the containers of services, dependents before what
+// they depend on (reverse) or the other way round, one service's containers
+// at once.
+func eachUnit(ctx context.Context, p *supervise.Project, services []string, reverse bool, fn func(context.Context, *supervise.Unit) error) error {
+	declared, _ := p.Declared()
+	before := map[string][]string{}
+	if g, err := graph.New(declared); err == nil {
+		for _, name := range services {
+			for _, edge := range g.Dependencies(name) {
+				first, then := edge.To, name
+				if reverse {
+					first, then = then, first
+				}
+				before[then] = append(before[then], first)
+			}
+		}
+	}
+	done := map[string]chan struct{}{}
+	for _, name := range services {
+		done[name] = make(chan struct{})
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	for _, name := range services {
+		wg.Go(func() {
+			defer close(done[name])
+			for _, other := range before[name] {
+				if ch, ok := done[other]; ok {
+					<-ch
+				}
+			}
+			var units sync.WaitGroup
+			for _, u := range p.ServiceUnits(name) {
+				units.Go(func() {
+					if err := fn(ctx, u); err != nil {
+						mu.Lock()
+						defer mu.Unlock()
+						errs = append(errs, err)
+					}
+				})
+			}
+			units.Wait()
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// step reports one container's progress around fn.
+func step(u *supervise.Unit, emit func(api.Message), working, done string, fn func() error) error {
+	id := "Container " + u.Name()
+	emit(api.Message{Progress: &api.Progress{ID: id, State: api.Working, Text: working}})
+	if err := fn(); err != nil {
+		emit(api.Message{Progress: &api.Progress{ID: id, State: api.Failed, Text: "Error", Detail: err.Error()}})
+		var e *api.Error
+		if errors.As(err, &e) {
+			return err
+		}
+		return &api.Error{Service: u.Service(), Message: err.Error(), Path: compose.Path("services", u.Service())}
+	}
+	emit(api.Message{Progress: &api.Progress{ID: id, State: api.Done, Text: done}})
+	return nil
+}
+
+// Start starts containers that exist, with the conditions of what they
+// depend on.
+func (e *Engine) Start(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) (struct{}, error) {
+	p, services, err := e.targets(&req)
+	if err != nil {
+		return struct{}{}, err
+	}
+	unlock, err := p.Lock(ctx)
+	if err != nil {
+		return struct{}{}, err
+	}
+	defer unlock()
+	err = e.start(ctx, p, services, emit)
+	if err == nil && req.Wait {
+		err = p.AwaitReady(ctx, services)
+	}
+	return struct{}{}, err
+}
+
+func (e *Engine) start(ctx context.Context, p *supervise.Project, services []string, emit func(api.Message)) error {
+	return eachUnit(ctx, p, services, false, func(ctx context.Context, u *supervise.Unit) error {
+		return step(u, emit, "Starting", "Started", func() error {
+			rec := u.Record()
+			if err := p.AwaitDependencies(ctx, &rec.Declared, emit); err != nil {
+				return err
+			}
+			return p.StartUnit(ctx, u)
+		})
+	})
+}
+
+// Stop stops containers and leaves them there.
+func (e *Engine) Stop(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) (struct{}, error) {
+	p, services, err := e.targets(&req)
+	if err != nil {
+		return struct{}{}, err
+	}
+	unlock, err := p.Lock(ctx)
+	if err != nil {
+		return struct{}{}, err
+	}
+	defer unlock()
+	return struct{}{}, e.stop(ctx, p, services, req.Timeout, emit)
+}
+
+func (e *Engine) stop(ctx context.Context, p *supervise.Project, services []string, timeout *compose.Duration, emit func(api.Message)) error {
+	return eachUnit(ctx, p, services, true, func(ctx context.Context, u *supervise.Unit) error {
+		return step(u, emit, "Stopping", "Stopped", func() error {
+			if err := u.Stop(ctx, timeout); err != nil {
+				return err
+			}
+			return p.ClosePorts(u.Record().Declared)
+		})
+	})
+}
+
+// Restart restarts containers in place, and what depends on them with
+// `restart: true`.
+func (e *Engine) Restart(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) (struct{}, error) {
+	p, services, err := e.targets(&req)
+	if err != nil {
+		return struct{}{}, err
+	}
+	unlock, err := p.Lock(ctx)
+	if err != nil {
+		return struct{}{}, err
+	}
+	defer unlock()
+	if !req.NoDeps {
+		services = e.followers(p, services)
+	}
+	return struct{}{}, eachUnit(ctx, p, services, false, func(ctx context.Context, u *supervise.Unit) error {
+		return step(u, emit, "Restarting", "Started", func() error {
+			if err := u.Stop(ctx, req.Timeout); err != nil {
+				return err
+			}
+			rec := u.Record()
+			if err := p.AwaitDependencies(ctx, &rec.Declared, emit); err != nil {
+				return err
+			}
+			return p.StartUnit(ctx, u)
+		})
+	})
+}
+
+// followers adds the services that a restart takes along: dependents with
+// `restart: true`, and theirs.
+func (e *Engine) followers(p *supervise.Project, services []string) []string {
+	declared, _ := p.Declared()
+	g, err := graph.New(declared)
+	if err != nil {
+		return services
+	}
+	out := slices.Clone(services)
+	for i := 0; i < len(out); i++ {
+		for _, edge := range g.Dependents(out[i]) {
+			if edge.Restart && !slices.Contains(out, edge.From) && len(p.ServiceUnits(edge.From)) > 0 {
+				out = append(out, edge.From)
+			}
+		}
+	}
+	return out
+}
+
+// Kill sends a signal, SIGKILL unless the request says another.
+func (e *Engine) Kill(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) (struct{}, error) {
+	p, services, err := e.targets(&req)
+	if err != nil {
+		return struct{}{}, err
+	}
+	name := req.Signal
+	if name == "" {
+		name = "SIGKILL"
+	}
+	sig, err := supervise.ParseSignal(name)
+	if err != nil {
+		return struct{}{}, &api.Error{Message: err.Error()}
+	}
+	// No lock: kill is what ends an operation that hangs.
+	return struct{}{}, eachUnit(ctx, p, services, true, func(ctx context.Context, u *supervise.Unit) error {
+		if u.Process() == nil {
+			return nil
+		}
+		return step(u, emit, "Killing", "Killed", func() error { return u.Signal(ctx, sig) })
+	})
+}
+
+// Remove removes stopped containers, or with Stop also running ones.
+func (e *Engine) Remove(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) (struct{}, error) {
+	p, services, err := e.targets(&req)
+	if err != nil {
+		return struct{}{}, err
+	}
+	unlock, err := p.Lock(ctx)
+	if err != nil {
+		return struct{}{}, err
+	}
+	defer unlock()
+	return struct{}{}, eachUnit(ctx, p, services, true, func(ctx context.Context, u *supervise.Unit) error {
+		if u.Process() != nil && !req.Stop {
+			return nil
+		}
+		return step(u, emit, "Removing", "Removed", func() error {
+			if err := u.Remove(ctx, req.Timeout, req.Volumes); err != nil {
+				return err
+			}
+			return p.ClosePorts(u.Record().Declared)
+		})
+	})
+}

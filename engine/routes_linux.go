@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"devstack/engine/api"
+	"devstack/engine/api/server"
+	"devstack/engine/event"
+)
+
+// register puts the engine's operations on the server.
+func (e *Engine) register(s *server.Server) {
+	server.Handle(s, api.OpUp, translated(e.Up))
+	server.Handle(s, api.OpDown, translated(e.Down))
+	server.Handle(s, api.OpStart, translated(e.Start))
+	server.Handle(s, api.OpStop, translated(e.Stop))
+	server.Handle(s, api.OpRestart, translated(e.Restart))
+	server.Handle(s, api.OpKill, translated(e.Kill))
+	server.Handle(s, api.OpRemove, translated(e.Remove))
+	server.Handle(s, api.OpPull, translated(e.Pull))
+	server.Handle(s, api.OpPs, e.Ps)
+	server.Handle(s, api.OpLs, e.Ls)
+	server.Handle(s, api.OpLogs, e.Logs)
+	server.Handle(s, api.OpWait, e.Wait)
+	server.Handle(s, api.OpEvents, e.Events)
+	server.HandleDuplex(s, api.OpExec, e.Exec)
+	server.HandleDuplex(s, api.OpRun, e.Run)
+	server.HandleDuplex(s, api.OpAttach, e.Attach)
+}
+
+// Events follows what happens.
+func (e *Engine) Events(ctx context.Context, req api.EventsRequest, emit func(api.Message)) (struct{}, error) {
+	if !req.Until.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, req.Until)
+		defer cancel()
+	}
+	err := e.m.Events.Follow(ctx, event.Filter{Project: req.Name, Services: req.Services, Since: req.Since}, func(ev api.Event) error {
+		emit(api.Message{Event: &ev})
+		return nil
+	})
+	if ctx.Err() != nil {
+		err = nil
+	}
+	return struct{}{}, err
+}
+
+type operation[Req, Res any] func(context.Context, Req, func(api.Message)) (Res, error)
+
+// translated gives the client every fault of an operation: the wire carries
+// one error, so the first is the answer and the others go before it.
+func translated[Req, Res any](op operation[Req, Res]) operation[Req, Res] {
+	return func(ctx context.Context, req Req, emit func(api.Message)) (Res, error) {
+		res, err := op(ctx, req, emit)
+		all := flatten(err)
+		if len(all) < 2 {
+			return res, err
+		}
+		first := asAPI(all[0])
+		for _, other := range all[1:] {
+			first.Others = append(first.Others, *asAPI(other))
+		}
+		return res, first
+	}
+}
+
+// flatten takes joined errors apart.
+func flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var out []error
+	for _, e := range joined.Unwrap() {
+		out = append(out, flatten(e)...)
+	}
+	return out
+}
+
+func asAPI(err error) *api.Error {
+	var e *api.Error
+	if errors.As(err, &e) {
+		c := *e
+		return &c
+	}
+	return &api.Error{Message: err.Error()}
+}

@@ -1,0 +1,247 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+
+	"devstack/compose"
+	"devstack/engine/api"
+	"devstack/engine/state"
+	"devstack/network"
+)
+
+// PortError is a port that cannot be published; Index is its place in the
+// service's ports.
+type PortError struct {
+	Service string
+	Index   int
+	Err     error
+}
+
+func (e *PortError) Error() string { return e.Err.Error() }
+
+func (e *PortError) Unwrap() error { return e.Err }
+
+// portKey names one listening socket. Replicas of a service share a port with
+// a fixed number; from a range, or where the number is free, each has its own.
+func portKey(project string, s *compose.Service, i, number int, owner string) string {
+	p := s.Ports[i]
+	key := fmt.Sprintf("%s/%s/%d/%s/%s/%s", project, s.Name, p.Target, protocol(p), p.HostIP, p.Published)
+	if owner != "" {
+		return key + "/" + owner
+	}
+	if sharedPort(p) {
+		return key
+	}
+	return key + "/" + strconv.Itoa(number)
+}
+
+func sharedPort(p compose.Port) bool {
+	return p.Published != "" && !strings.Contains(p.Published, "-")
+}
+
+func protocol(p compose.Port) string {
+	if p.Protocol == "" {
+		return "tcp"
+	}
+	return p.Protocol
+}
+
+// publishSpec is what the network has to open for port i of s.
+func publishSpec(project string, s *compose.Service, i, number int, owner string) (network.PublishSpec, error) {
+	p := s.Ports[i]
+	// Without an address the network chooses: loopback, IPv4 and IPv6.
+	spec := network.PublishSpec{Key: portKey(project, s, i, number, owner), Proto: protocol(p), Project: project}
+	if p.HostIP != "" {
+		addr, err := netip.ParseAddr(strings.Trim(p.HostIP, "[]"))
+		if err != nil {
+			return spec, fmt.Errorf("host address %q: %w", p.HostIP, err)
+		}
+		spec.HostIP = addr
+	}
+	first, last, isRange := strings.Cut(p.Published, "-")
+	if first != "" {
+		n, err := strconv.ParseUint(first, 10, 16)
+		if err != nil {
+			return spec, fmt.Errorf("published port %q: %w", p.Published, err)
+		}
+		spec.HostPort, spec.HostPortEnd = uint16(n), uint16(n)
+	}
+	if isRange {
+		n, err := strconv.ParseUint(last, 10, 16)
+		if err != nil {
+			return spec, fmt.Errorf("published port %q: %w", p.Published, err)
+		}
+		spec.HostPortEnd = uint16(n)
+	}
+	return spec, nil
+}
+
+// Publish opens the listening sockets of one container of s, in advance of
+// its start, and says where. It is repeatable. On an error nothing that was
+// opened by this call stays open.
+func (p *Project) Publish(ctx context.Context, s *compose.Service, number int, owner string) ([]api.Port, error) {
+	if s.NetworkMode == netHost {
+		return nil, nil
+	}
+	var out []api.Port
+	var opened []string
+	for i, port := range s.Ports {
+		spec, err := publishSpec(p.Name, s, i, number, owner)
+		var at network.Published
+		fresh := false
+		if err == nil {
+			at, fresh, err = p.m.openPort(ctx, spec)
+		}
+		if err != nil {
+			for _, key := range opened {
+				p.m.warn(p.m.closePort(key))
+			}
+			return nil, &PortError{Service: s.Name, Index: i, Err: err}
+		}
+		if fresh {
+			opened = append(opened, spec.Key)
+		}
+		out = append(out, api.Port{HostIP: at.HostIP.String(), HostPort: at.HostPort, ContainerPort: uint16(port.Target), Protocol: protocol(port)})
+	}
+	return out, nil
+}
+
+// Unpublish closes the listening sockets of s that no container of it uses.
+func (p *Project) Unpublish(s *compose.Service, numbers []int, owner string) error {
+	var errs []error
+	seen := map[string]bool{}
+	for i := range s.Ports {
+		for _, number := range numbers {
+			key := portKey(p.Name, s, i, number, owner)
+			if !seen[key] {
+				seen[key] = true
+				errs = append(errs, p.m.closePort(key))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// refreshBackends points the published ports of service at the containers
+// that run now. Where none does, connections are held.
+func (p *Project) refreshBackends(service string) {
+	backends := map[string][]netip.AddrPort{}
+	for _, u := range p.Units() {
+		if u.service != service {
+			continue
+		}
+		rec := u.Record()
+		for i, port := range rec.Declared.Ports {
+			if len(rec.Published) == 0 {
+				continue
+			}
+			key := portKey(p.Name, &rec.Declared, i, rec.Number, portOwner(&rec))
+			backends[key] = append(backends[key], u.backends(&rec, port)...)
+		}
+	}
+	for key, to := range backends {
+		p.m.Network.SetBackends(key, to)
+	}
+}
+
+// portOwner sets the sockets of a one-off container apart from the service's.
+func portOwner(rec *state.Container) string {
+	if rec.OneOff {
+		return rec.Name
+	}
+	return ""
+}
+
+func (u *Unit) backends(rec *state.Container, port compose.Port) []netip.AddrPort {
+	if rec.State != api.StateRunning {
+		return nil
+	}
+	owner := rec
+	if mode := sharedNetwork(&rec.Declared); mode != "" {
+		peer, err := u.peer(mode)
+		if err != nil {
+			return nil
+		}
+		r := peer.Record()
+		owner = &r
+	}
+	for _, a := range addrs(owner, "") {
+		if a.Is4() {
+			return []netip.AddrPort{netip.AddrPortFrom(a, uint16(port.Target))}
+		}
+	}
+	for _, a := range addrs(owner, "") {
+		return []netip.AddrPort{netip.AddrPortFrom(a, uint16(port.Target))}
+	}
+	return nil
+}
+
+// openPort publishes a port, or says where it is published already.
+func (m *Machine) openPort(ctx context.Context, spec network.PublishSpec) (at network.Published, fresh bool, err error) {
+	m.ports.mu.Lock()
+	defer m.ports.mu.Unlock()
+	at, err = m.Network.Publish(ctx, spec)
+	if err != nil {
+		return at, false, err
+	}
+	fresh = !m.ports.open[spec.Key]
+	if m.ports.open == nil {
+		m.ports.open = map[string]bool{}
+	}
+	m.ports.open[spec.Key] = true
+	return at, fresh, nil
+}
+
+func (m *Machine) closePort(key string) error {
+	m.ports.mu.Lock()
+	defer m.ports.mu.Unlock()
+	delete(m.ports.open, key)
+	return m.Network.Unpublish(key)
+}
+
+// closePorts closes every port below prefix that is not in use.
+func (m *Machine) closePorts(prefix string, inUse map[string]bool) error {
+	m.ports.mu.Lock()
+	defer m.ports.mu.Unlock()
+	var errs []error
+	for key := range m.ports.open {
+		if strings.HasPrefix(key, prefix) && !inUse[key] {
+			delete(m.ports.open, key)
+			errs = append(errs, m.Network.Unpublish(key))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// openPorts are the keys of the ports that are published now.
+type openPorts struct {
+	mu   sync.Mutex
+	open map[string]bool
+}
+
+// RetirePorts closes those ports of a container that its successor, declared
+// as s, will not have.
+func (p *Project) RetirePorts(s *compose.Service, number int) error {
+	old := p.find(s.Name, number)
+	if old == nil {
+		return nil
+	}
+	stays := map[string]bool{}
+	for i := range s.Ports {
+		stays[portKey(p.Name, s, i, number, "")] = true
+	}
+	rec := old.Record()
+	var errs []error
+	for i := range rec.Declared.Ports {
+		if key := portKey(p.Name, &rec.Declared, i, number, ""); !stays[key] {
+			errs = append(errs, p.m.closePort(key))
+		}
+	}
+	return errors.Join(errs...)
+}

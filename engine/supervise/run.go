@@ -1,0 +1,179 @@
+package supervise
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"devstack/engine/api"
+	"devstack/engine/container"
+	"devstack/engine/health"
+	"devstack/engine/state"
+)
+
+// watch owns the unit's process from its start to the end of the run: it
+// probes its health, takes its exit and starts it again as the restart policy
+// says.
+func (u *Unit) watch(r *run) {
+	ctx := context.Background() // a run outlives the request that began it
+	defer func() {
+		close(r.ended)
+		u.p.notify()
+		u.m.Idle()
+		if u.rec.AutoRemove {
+			go u.removeOnce()
+		}
+	}()
+	policy := policyOf(&u.rec.Declared)
+	for attempts := 0; ; attempts++ {
+		began := time.Now()
+		exit := u.attend(ctx, r, r.current(), began)
+		ran := time.Since(began)
+		if policy.stable(ran) {
+			attempts = 0
+		}
+		delay, again := policy.next(exit.Code, ran, attempts)
+		again = again && !r.halted()
+		u.reap(ctx, r, exit, again)
+		if !again {
+			return
+		}
+		if !u.relaunch(ctx, r, delay) {
+			return
+		}
+	}
+}
+
+// relaunch waits out the delay and the service's conditions and starts the
+// process again; false means that the run is over.
+func (u *Unit) relaunch(ctx context.Context, r *run, delay time.Duration) bool {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.halt:
+		u.update(func(s *state.Run) { s.State = api.StateExited })
+		return false
+	}
+	wait, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-r.halt:
+			cancel()
+		case <-wait.Done():
+		}
+	}()
+	if err := u.p.awaitAgain(wait, &u.rec.Declared); err != nil {
+		u.update(func(s *state.Run) { s.State = api.StateExited })
+		return false
+	}
+	u.update(func(s *state.Run) { s.Restarts++ })
+	if err := u.launch(ctx, r); err != nil {
+		u.failed(err)
+		return false
+	}
+	u.emit("restart")
+	return true
+}
+
+// attend waits for the process to exit and probes its health meanwhile.
+func (u *Unit) attend(ctx context.Context, r *run, c *container.Container, began time.Time) container.Exit {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	exited := make(chan container.Exit, 1)
+	go func() {
+		exit, err := c.Wait(ctx)
+		if err != nil {
+			exit = u.m.exitElsewhere(c, err)
+		}
+		exited <- exit
+	}()
+	check, ok := health.Effective(u.rec.Image.Config.Healthcheck.Compose(), u.rec.Declared.Healthcheck)
+	if !ok {
+		return <-exited
+	}
+	return u.attendHealth(ctx, c, check, began, exited)
+}
+
+// attendHealth is attend for a container with a healthcheck.
+func (u *Unit) attendHealth(ctx context.Context, c *container.Container, check health.Check, began time.Time, exited <-chan container.Exit) container.Exit {
+	machine := health.NewMachine(check, began)
+	if known := u.Record().Health; known != "" && known != api.HealthStarting {
+		machine = health.AdoptMachine(check, u.Record().Started, time.Now(), known)
+	}
+	timer := time.NewTimer(machine.Next(time.Now()))
+	defer timer.Stop()
+	results := make(chan probeResult, 1)
+	for {
+		select {
+		case exit := <-exited:
+			return exit
+		case <-timer.C:
+			go func() { results <- u.runProbe(ctx, c, check) }()
+		case res := <-results:
+			u.mu.Lock()
+			u.probe = res
+			u.mu.Unlock()
+			if next, changed := machine.Report(res.Result); changed {
+				u.update(func(s *state.Run) { s.Health = next })
+				u.announce()
+				u.emit("health_status", "health", next)
+			}
+			timer.Reset(machine.Next(time.Now()))
+		}
+	}
+}
+
+// firstHealth is the health of a container that just starts.
+func (u *Unit) firstHealth() string {
+	if _, ok := health.Effective(u.rec.Image.Config.Healthcheck.Compose(), u.rec.Declared.Healthcheck); ok {
+		return api.HealthStarting
+	}
+	return ""
+}
+
+// reap frees what a process leaves behind and records its exit.
+func (u *Unit) reap(ctx context.Context, r *run, exit container.Exit, again bool) {
+	u.drainOutput(r)
+	if c := r.current(); c != nil {
+		u.m.warn(c.Delete(ctx))
+	}
+	r.set(nil)
+	next := api.StateExited
+	if again {
+		next = api.StateRestarting
+	}
+	u.update(func(s *state.Run) {
+		s.State, s.PID, s.StartTime = next, 0, 0
+		s.ExitCode, s.OOMKilled, s.Finished, s.Health = exit.Code, exit.OOMKilled, time.Now(), ""
+	})
+	u.announce()
+	if exit.OOMKilled {
+		u.emit("oom")
+	}
+	u.emit("die", "exitCode", strconv.Itoa(exit.Code), "restarting", strconv.FormatBool(again))
+}
+
+// exitElsewhere finds the exit status of a process that is not our child: the
+// guard reaps it and tells, or nobody knows.
+func (m *Machine) exitElsewhere(c *container.Container, err error) container.Exit {
+	if m.Guard != nil {
+		select {
+		case e := <-m.Guard.Exited(c.PID(), c.StartTime()):
+			return container.Exit{Code: e.Code()}
+		case <-m.Guard.Done():
+		case <-time.After(guardAnswer):
+		}
+	}
+	m.warn(err)
+	return container.Exit{Code: unknownExit}
+}
+
+const (
+	// unknownExit is the exit code of a process whose end nobody saw.
+	unknownExit = 255
+	// guardAnswer bounds the wait for the guard's word on an orphan that is
+	// gone: it comes at once, or the orphan was not the guard's.
+	guardAnswer = time.Second
+)

@@ -1,0 +1,315 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"devstack/compose"
+	"devstack/compose/graph"
+	"devstack/engine/api"
+	"devstack/engine/image"
+	"devstack/engine/plan"
+	"devstack/engine/supervise"
+	"devstack/volumes"
+)
+
+// Up brings a project to what it declares. Everything that can be checked is
+// checked before anything is changed: images, external networks and volumes,
+// bind sources, names, ports.
+func (e *Engine) Up(ctx context.Context, req api.UpRequest, emit func(api.Message)) (api.UpResult, error) {
+	if req.Project == nil || req.Project.Name == "" {
+		return api.UpResult{}, &api.Error{Message: "no project given"}
+	}
+	p := e.ensure(req.Project.Name)
+	unlock, err := p.Lock(ctx)
+	if err != nil {
+		return api.UpResult{}, err
+	}
+	defer unlock()
+	defer func() { e.warn(e.forgetUnused(p)) }()
+	supervise.NameServices(req.Project)
+	u := &up{e: e, p: p, req: &req, emit: emit}
+	return u.run(ctx)
+}
+
+// up is one `up` under way.
+type up struct {
+	e    *Engine
+	p    *supervise.Project
+	req  *api.UpRequest
+	emit func(api.Message)
+
+	selected []string
+	images   map[string]image.Image
+	hashes   map[string]string
+}
+
+func (u *up) run(ctx context.Context) (api.UpResult, error) {
+	pl, err := u.plan(ctx)
+	if err != nil {
+		return api.UpResult{}, err
+	}
+	if u.req.DryRun {
+		return api.UpResult{Plan: pl.String()}, nil
+	}
+	if err := u.check(ctx, pl); err != nil {
+		return api.UpResult{}, err
+	}
+	if err := u.p.Declare(u.req.Project, u.req.Meta); err != nil {
+		return api.UpResult{}, err
+	}
+	if err := u.execute(ctx, pl); err != nil {
+		return api.UpResult{}, err
+	}
+	if err := u.wait(ctx); err != nil {
+		return api.UpResult{}, err
+	}
+	var res api.UpResult
+	for _, unit := range u.p.Units() {
+		if slices.Contains(u.selected, unit.Service()) && !unit.OneOff() {
+			res.Containers = append(res.Containers, describe(unit))
+		}
+	}
+	return res, nil
+}
+
+// plan finds out what there is and what has to be done.
+func (u *up) plan(ctx context.Context) (*plan.Plan, error) {
+	g, err := graph.New(u.req.Project)
+	if err != nil {
+		return nil, err
+	}
+	if u.selected, err = selectServices(u.req, g); err != nil {
+		return nil, err
+	}
+	if err := u.resolveImages(ctx); err != nil {
+		return nil, err
+	}
+	d := plan.Desired{
+		Project: u.req.Project, Order: g.Order(), Selected: u.selected, Targets: u.req.Services,
+		Hashes: u.hashes, Digests: map[string]string{}, Scale: u.req.Scale,
+		NoStart: u.req.NoStart, ForceRecreate: u.req.ForceRecreate, NoRecreate: u.req.NoRecreate,
+		AlwaysRecreateDeps: u.req.AlwaysRecreateDeps, RemoveOrphans: u.req.RemoveOrphans,
+	}
+	for name, img := range u.images {
+		d.Digests[name] = string(img.ID)
+	}
+	observed := u.e.observe(u.p)
+	if orphans := plan.Orphans(u.req.Project, observed.Containers); len(orphans) > 0 && !u.req.RemoveOrphans {
+		u.notice("warning", orphanNotice(u.p.Name, orphans))
+	}
+	return plan.Up(d, observed), nil
+}
+
+func orphanNotice(project string, orphans []plan.Container) string {
+	var names []string
+	for _, c := range orphans {
+		names = append(names, c.Name)
+	}
+	return fmt.Sprintf("Found orphan containers (%s) for project %s. If you removed or renamed this service in your compose file, you can run this command with the --remove-orphans flag to clean it up.",
+		strings.Join(names, ", "), project)
+}
+
+func (u *up) notice(level, text string) {
+	u.emit(api.Message{Notice: &api.Notice{Level: level, Text: text}})
+}
+
+// selectServices are the services a request is about, with what they need
+// unless --no-deps.
+func selectServices(req *api.UpRequest, g *graph.Graph) ([]string, error) {
+	for _, name := range req.Services {
+		if _, ok := req.Project.Services[name]; !ok {
+			return nil, &api.Error{Message: "no such service: " + name}
+		}
+	}
+	for name := range req.Scale {
+		if _, ok := req.Project.Services[name]; !ok {
+			return nil, &api.Error{Message: "no such service: " + name}
+		}
+	}
+	switch {
+	case len(req.Services) == 0:
+		return req.Project.ServiceNames(), nil
+	case req.NoDeps:
+		return req.Services, nil
+	}
+	return g.Closure(req.Services), nil
+}
+
+// observe is what is there of a project.
+func (e *Engine) observe(p *supervise.Project) plan.Observed {
+	o := plan.Observed{Networks: map[string]string{}, Volumes: map[string]bool{}, Containers: p.Observe()}
+	o.Networks = supervise.NetworkHashes(e.m.Network.List())
+	vols, err := e.m.Volumes.List()
+	e.warn(err)
+	for _, v := range vols {
+		o.Volumes[v.Name] = true
+	}
+	return o
+}
+
+func (e *Engine) warn(err error) {
+	if err != nil {
+		e.cfg.Warn(err)
+	}
+}
+
+// check looks at everything that could fail after the first change.
+func (u *up) check(ctx context.Context, pl *plan.Plan) error {
+	var errs []error
+	fail := func(path, format string, args ...any) {
+		errs = append(errs, &api.Error{Message: fmt.Sprintf(format, args...), Path: path})
+	}
+	proj := u.req.Project
+	for _, name := range u.selected {
+		s := proj.Services[name]
+		for key := range s.Networks {
+			n := proj.Networks[key]
+			if !n.External {
+				continue
+			}
+			if _, ok := u.e.m.Network.Lookup(n.Name); !ok {
+				fail(compose.Path("networks", key), "network %s declared as external, but could not be found", n.Name)
+			}
+		}
+		for i, m := range s.Volumes {
+			path := compose.Path("services", name, "volumes", fmt.Sprint(i))
+			switch m.Type {
+			case compose.MountVolume:
+				v := proj.Volumes[m.Source]
+				if m.Source == "" || !v.External {
+					continue
+				}
+				if _, err := u.e.m.Volumes.Lookup(v.Name); err != nil {
+					fail(compose.Path("volumes", m.Source), "external volume %q not found", v.Name)
+				}
+			case compose.MountBind:
+				if err := volumes.BindSource(m.Source, m.Bind == nil || m.Bind.CreateHostPath); err != nil {
+					fail(path, "%v", err)
+				}
+			}
+		}
+		if n := u.replicas(&s); s.ContainerName != "" && n > 1 {
+			fail(compose.Path("services", name, "container_name"), "container_name %q cannot be given to %d containers", s.ContainerName, n)
+		}
+	}
+	errs = append(errs, u.checkNames(pl)...)
+	if err := joinAPI(errs); err != nil {
+		return err
+	}
+	return u.openPorts(ctx, pl)
+}
+
+func (u *up) replicas(s *compose.Service) int {
+	if n, ok := u.req.Scale[s.Name]; ok {
+		return n
+	}
+	return s.Replicas()
+}
+
+// checkNames refuses container names that another container has.
+func (u *up) checkNames(pl *plan.Plan) []error {
+	taken := map[string]*supervise.Unit{}
+	for _, p := range u.e.all() {
+		for _, unit := range p.Units() {
+			taken[unit.Name()] = unit
+		}
+	}
+	var errs []error
+	for _, op := range pl.Ops {
+		if op.Kind != plan.CreateContainer {
+			continue
+		}
+		if other := taken[op.Object]; other != nil {
+			errs = append(errs, &api.Error{
+				Message: fmt.Sprintf("container name %q is already in use by container %s", op.Object, other.ID()[:12]),
+				Service: op.Service, Path: compose.Path("services", op.Service, "container_name"),
+			})
+		}
+	}
+	return errs
+}
+
+// openPorts opens every port that the plan will need, so that a taken one is
+// found before anything starts.
+func (u *up) openPorts(ctx context.Context, pl *plan.Plan) error {
+	if u.req.NoStart {
+		return nil
+	}
+	for _, op := range pl.Ops {
+		s, ok := u.req.Project.Services[op.Service]
+		switch {
+		case !ok || len(s.Ports) == 0:
+			continue
+		case op.Kind == plan.Recreate:
+			u.e.warn(u.p.RetirePorts(&s, op.Number))
+		}
+		switch op.Kind {
+		case plan.CreateContainer, plan.Recreate, plan.Start:
+			if _, err := u.p.Publish(ctx, &s, op.Number, ""); err != nil {
+				u.closePorts(pl)
+				var pe *supervise.PortError
+				if errors.As(err, &pe) {
+					return &api.Error{Service: op.Service, Message: err.Error(), Path: compose.Path("services", op.Service, "ports", fmt.Sprint(pe.Index))}
+				}
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// closePorts closes what was opened for containers that did not come to be.
+func (u *up) closePorts(pl *plan.Plan) {
+	for _, name := range pl.Services() {
+		if s, ok := u.req.Project.Services[name]; ok {
+			u.e.warn(u.p.ClosePorts(s))
+		}
+	}
+}
+
+func (u *up) execute(ctx context.Context, pl *plan.Plan) error {
+	x := supervise.Execution{
+		Project: u.p, Images: u.images, Hashes: u.hashes, Timeout: u.req.Timeout,
+		RenewAnon: u.req.RenewAnonVolumes, Emit: u.emit,
+		Among: func(s string) bool { return slices.Contains(u.selected, s) },
+	}
+	err := x.Run(ctx, pl)
+	if err != nil {
+		u.closePorts(pl)
+	}
+	return err
+}
+
+func (u *up) wait(ctx context.Context) error {
+	if !u.req.Wait || u.req.NoStart {
+		return nil
+	}
+	if t := time.Duration(u.req.WaitTimeout); t > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, t, fmt.Errorf("timeout of %s is over", t))
+		defer cancel()
+	}
+	return u.p.AwaitReady(ctx, u.selected)
+}
+
+// forgetUnused drops a project that an operation named but that has nothing.
+func (e *Engine) forgetUnused(p *supervise.Project) error {
+	declared, _ := p.Declared()
+	if !p.Empty() || len(declared.Services) > 0 {
+		return nil
+	}
+	return e.forget(p)
+}
+
+// joinAPI makes one error of several, so that all of them reach the user.
+func joinAPI(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return errors.Join(errs...)
+}
