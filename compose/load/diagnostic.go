@@ -130,14 +130,22 @@ func window(line string, col, width int) (shown, indent string, carets int) {
 type report struct {
 	faults   []Diagnostic
 	warnings []Diagnostic
+	unshown  int // faults beyond maxFaults
 }
+
+// maxFaults is how many faults are kept: nobody reads more at once.
+const maxFaults = 200
 
 func (r *report) add(d Diagnostic) {
 	if d.Severity == SeverityWarning {
 		r.warnings = append(r.warnings, d)
-	} else {
-		r.faults = append(r.faults, d)
+		return
 	}
+	if len(r.faults) == maxFaults {
+		r.unshown++
+		return
+	}
+	r.faults = append(r.faults, d)
 }
 
 // err gives the faults so far, in the order of their places.
@@ -145,7 +153,11 @@ func (r *report) err() error {
 	if len(r.faults) == 0 {
 		return nil
 	}
-	return &Error{Diagnostics: tidy(r.faults)}
+	ds := tidy(r.faults)
+	if r.unshown > 0 {
+		ds = append(ds, Diagnostic{Message: fmt.Sprintf("%d more faults are not shown", r.unshown)})
+	}
+	return &Error{Diagnostics: ds}
 }
 
 // tidy sorts findings by place and drops repetitions.

@@ -42,6 +42,7 @@ type dotenvParser struct {
 	rest      string
 	line, col int32
 	look      lookup
+	total     int // bytes of all values
 	out       []assignment
 	r         *report
 }
@@ -107,6 +108,11 @@ func (p *dotenvParser) next(vars map[string]string) bool {
 }
 
 func (p *dotenvParser) set(vars map[string]string, key, value string, at place) {
+	if p.total += len(value); p.total > maxAllExpanded {
+		p.fault(at, "variables make the file larger than 64 MiB", "")
+		p.rest = ""
+		return
+	}
 	vars[key] = value
 	p.out = append(p.out, assignment{key, value, at})
 }

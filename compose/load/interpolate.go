@@ -15,6 +15,8 @@ type templateFault struct {
 const (
 	maxNesting  = 64      // of ${A:-${B:-...}}
 	maxExpanded = 4 << 20 // bytes that one text may grow to
+
+	maxAllExpanded = 64 << 20 // bytes that all texts may grow to
 )
 
 // expand puts variables into text:

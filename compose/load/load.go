@@ -54,6 +54,7 @@ type loader struct {
 	cyclic  map[link]bool // services in circles of extends that were reported
 
 	unsetSeen map[string]bool
+	expanded  int // bytes of texts with variables put in
 	values    int // how many were read, to size what holds their places
 }
 

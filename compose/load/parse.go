@@ -17,7 +17,7 @@ const (
 	maxFile     = 32 << 20 // bytes of a project file
 	maxAliased  = 200_000  // nodes that aliases may add to one file
 	maxDepth    = 200      // of nesting
-	maxEntries  = 20_000   // keys of one mapping, entries of one list
+	maxEntries  = 10_000   // keys of one mapping, entries of one list
 	smallObject = 24       // keys up to which a mapping is searched in order
 )
 
@@ -135,7 +135,7 @@ func (c *converter) convert(y *yaml.Node, depth int) *node {
 		}
 	}
 	n := c.fresh(y)
-	if len(y.Content) > maxEntries {
+	if len(y.Content) > 2*maxEntries { // a mapping has two nodes an entry
 		c.stopped = true
 		c.fault(n.place, "", fmt.Sprintf("more than %d entries in one place", maxEntries), "")
 		return nil
@@ -289,6 +289,11 @@ func (c *converter) expand(n *node) {
 	out, bad := expand(text, c.look, func(name string, at int) { c.ld.unset(name, n.place.seek(text, at, len(name)+1)) })
 	if bad != nil {
 		c.ld.add(n.place.inside(text, bad))
+		return
+	}
+	if c.ld.expanded += len(out); c.ld.expanded > maxAllExpanded {
+		c.stopped = true
+		c.fault(n.place, text, "variables make the project larger than 64 MiB", "")
 		return
 	}
 	n.expanded = n.expanded || out != text

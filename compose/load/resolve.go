@@ -16,6 +16,9 @@ import (
 func (ld *loader) resolve(p *compose.Project) {
 	for _, name := range p.ServiceNames() {
 		s := p.Services[name]
+		if len(s.EnvFile)+len(s.LabelFile)+len(s.PreStart) == 0 {
+			continue
+		}
 		ld.resolveEnvironment(p, &s)
 		ld.resolveLabels(p, &s)
 		for i := range s.PreStart {

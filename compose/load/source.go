@@ -13,6 +13,8 @@ type source struct {
 	name string // as shown to the user
 	path string // absolute; empty for standard input
 	data []byte
+
+	lines []int // where each line begins; made when first needed
 }
 
 // showName is the name of a file in messages: relative when it is near.
@@ -26,16 +28,22 @@ func showName(cwd, path string) string {
 
 // line gives the text of line n, counted from 1.
 func (s *source) line(n int) string {
-	data := string(s.data)
-	for i := 1; i < n; i++ {
-		at := strings.IndexByte(data, '\n')
-		if at < 0 {
-			return ""
+	if s.lines == nil {
+		s.lines = []int{0}
+		for i, c := range s.data {
+			if c == '\n' {
+				s.lines = append(s.lines, i+1)
+			}
 		}
-		data = data[at+1:]
 	}
-	text, _, _ := strings.Cut(data, "\n")
-	return strings.TrimSuffix(text, "\r")
+	if n < 1 || n > len(s.lines) {
+		return ""
+	}
+	rest := s.data[s.lines[n-1]:]
+	if n < len(s.lines) {
+		rest = s.data[s.lines[n-1] : s.lines[n]-1]
+	}
+	return strings.TrimSuffix(string(rest), "\r")
 }
 
 // place is a position in a source.

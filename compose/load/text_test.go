@@ -1,6 +1,9 @@
 package load
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +97,32 @@ func TestDotenvPlaces(t *testing.T) {
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestBombs: what grows without bound is a fault, at once.
+func TestBombs(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("V0=xxxxxxxxxx\n")
+	for i := 1; i < 2000; i++ {
+		fmt.Fprintf(&b, "V%d=$V%d$V%d\n", i, max(i-1, 0)%21, max(i-1, 0)%21)
+	}
+	if _, r := parseEnv(b.String()); len(r.faults) == 0 {
+		t.Error("a file that doubles goes through")
+	}
+	var many strings.Builder
+	many.WriteString("services:\n  a:\n    image: x\n")
+	for i := range 5000 {
+		fmt.Fprintf(&many, "    nokey%d: x\n", i)
+	}
+	start := time.Now()
+	_, _, err := Load(context.Background(), Options{Files: []string{"-"}, Stdin: strings.NewReader(many.String())})
+	var faults *Error
+	if !errors.As(err, &faults) || len(faults.Diagnostics) != maxFaults+1 {
+		t.Error(err)
+	}
+	if d := time.Since(start); d > 10*time.Second {
+		t.Errorf("5000 faults take %v", d)
 	}
 }
 
