@@ -225,6 +225,9 @@ func cgroupView(sm specs.Mount, g *cgroup.Group, private bool) []child.Mount {
 	for _, h := range hierarchies {
 		mounts = append(mounts, bind(dirs[h], sm.Destination+h[strings.LastIndexByte(h, '/'):]))
 	}
+	if view.Attr&unix.MOUNT_ATTR_RDONLY != 0 {
+		mounts = append(mounts, child.Mount{Type: "attributes", Target: sm.Destination, Attr: view.Attr, AttrClear: view.AttrClear})
+	}
 	return mounts
 }
 

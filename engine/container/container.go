@@ -13,6 +13,10 @@ type Options struct {
 	// CgroupRoot is the first component of the cgroups that Sweep may remove,
 	// "devstack-<tag>". Required for Sweep.
 	CgroupRoot string
+
+	// Exe is the executable of the children, which must import package child
+	// and be static. Empty: this program. For tests that are neither.
+	Exe string
 }
 
 // Config is a container to create.

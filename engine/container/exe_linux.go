@@ -14,30 +14,33 @@ import (
 // descriptor, whoever gets hold of /proc/PID/exe (CVE-2019-5736): the file in a
 // read-only overlay of its directory, which shares the page cache and costs
 // nothing, or a sealed copy in memory.
-func protectedExe() (*os.File, error) {
-	f, err := overlaidExe()
+func protectedExe(path string) (*os.File, error) {
+	if path == "" {
+		path = "/proc/self/exe"
+	}
+	f, err := overlaidExe(path)
 	if err == nil {
 		return f, nil
 	}
-	sealed, serr := sealedExe()
+	sealed, serr := sealedExe(path)
 	if serr != nil {
 		return nil, errors.Join(err, serr)
 	}
 	return sealed, nil
 }
 
-func overlaidExe() (*os.File, error) {
-	path, err := os.Readlink("/proc/self/exe")
+func overlaidExe(running string) (*os.File, error) {
+	path, err := filepath.EvalSymlinks(running)
 	if err != nil {
 		return nil, err
 	}
 	// The file may have been replaced since we started: then this program is
 	// not what its path says.
-	var running, named unix.Stat_t
-	if err := errors.Join(unix.Stat("/proc/self/exe", &running), unix.Stat(path, &named)); err != nil {
+	var want, named unix.Stat_t
+	if err := errors.Join(unix.Stat(running, &want), unix.Stat(path, &named)); err != nil {
 		return nil, err
 	}
-	if running.Dev != named.Dev || running.Ino != named.Ino {
+	if want.Dev != named.Dev || want.Ino != named.Ino {
 		return nil, fmt.Errorf("open own executable: %q has been replaced", path)
 	}
 	root, err := mountOverlay([]string{filepath.Dir(path)}, "", "")
@@ -53,15 +56,15 @@ func overlaidExe() (*os.File, error) {
 	}
 	// Between the look above and the mount it may still have been replaced.
 	var opened unix.Stat_t
-	if err := unix.Fstat(fd, &opened); err != nil || opened.Ino != running.Ino || opened.Size != running.Size || opened.Mtim != running.Mtim {
+	if err := unix.Fstat(fd, &opened); err != nil || opened.Ino != want.Ino || opened.Size != want.Size || opened.Mtim != want.Mtim {
 		unix.Close(fd)
 		return nil, fmt.Errorf("open own executable: %q has been replaced", path)
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-func sealedExe() (*os.File, error) {
-	src, err := os.Open("/proc/self/exe")
+func sealedExe(path string) (*os.File, error) {
+	src, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open own executable: %w", err)
 	}

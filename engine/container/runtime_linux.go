@@ -26,7 +26,7 @@ func NewRuntime(o Options) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	exe, err := protectedExe()
+	exe, err := protectedExe(o.Exe)
 	if err != nil {
 		return nil, fmt.Errorf("protect own executable: %w", err)
 	}

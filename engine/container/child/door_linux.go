@@ -19,6 +19,7 @@ func run() {
 	// Nobody in a container that we are about to join may trace us or look
 	// into our descriptors (CVE-2016-9962). execve sets it back.
 	raw(syscall.SYS_PRCTL, prSetDumpable, 0, 0, 0, 0)
+	raw(syscall.SYS_UMASK, 0) // modes of mount points and nodes are what we say
 	var p Program
 	if !receive(&p) {
 		exit(125)

@@ -46,7 +46,7 @@ func fsoption(fs int, o Option) syscall.Errno {
 func newMount(fstype, source string, options []Option, attr int) (int, *Fault) {
 	fs, e := fsopen(fstype)
 	if e != 0 {
-		return -1, fault("fsopen", fstype, e)
+		return -1, fault("mount", fstype, e)
 	}
 	defer closeFD(fs)
 	if source != "" {
@@ -55,7 +55,7 @@ func newMount(fstype, source string, options []Option, attr int) (int, *Fault) {
 	for _, o := range options {
 		if e := fsoption(fs, o); e != 0 {
 			f := fault("mount option", o.Key, e)
-			f.Text = "of " + fstype + ": " + o.Value + fsLog(fs)
+			f.Text = o.Value + fsLog(fs)
 			return -1, f
 		}
 	}
@@ -66,7 +66,7 @@ func newMount(fstype, source string, options []Option, attr int) (int, *Fault) {
 	}
 	fd, e := raw(sysFsmount, fdArg(fs), cloexec, uintptr(attr))
 	if e != 0 {
-		return -1, fault("fsmount", fstype, e)
+		return -1, fault("mount", fstype, e)
 	}
 	return fd, nil
 }
@@ -201,6 +201,12 @@ func (s *setup) attachAll() *Fault {
 			}
 			continue
 		}
+		if m.Type == "attributes" {
+			if f := s.change(m); f != nil {
+				return f
+			}
+			continue
+		}
 		src := s.sources[i]
 		if m.Type == "" && src.fd < 0 {
 			continue
@@ -209,7 +215,8 @@ func (s *setup) attachAll() *Fault {
 			fd, f := newMount(m.Type, m.Source, m.Options, m.Attr)
 			if f != nil {
 				if f.Path == m.Type {
-					f.Path, f.Text = m.Target, " (type "+m.Type+")"+f.Text
+					f.Path = m.Target
+					f.Text = "type " + m.Type + f.Text
 				}
 				return f
 			}
@@ -228,6 +235,19 @@ func (s *setup) attachAll() *Fault {
 			continue
 		}
 		closeFD(src.fd)
+	}
+	return nil
+}
+
+// change sets flags of a mount that is already in place.
+func (s *setup) change(m *Mount) *Fault {
+	fd, e := lookup(s.p.RootFD, m.Target)
+	if e != 0 {
+		return fault("open mount", m.Target, e)
+	}
+	defer closeFD(fd)
+	if e := mountSetattr(fd, 0, mountAttr{set: uint64(m.Attr), clear: uint64(m.AttrClear)}); e != 0 {
+		return fault("set mount flags", m.Target, e)
 	}
 	return nil
 }

@@ -61,7 +61,8 @@ type Join struct {
 // Submount is attached read-only, with what is mounted below it.
 type Submount struct{ Source, Target string }
 
-// Mount is one mount of the spec. Type "" means bind.
+// Mount is one mount of the spec. Type "" means bind, "symlink" makes a link and
+// "attributes" changes the flags of a mount made before.
 type Mount struct {
 	Source, Type, Target string
 	Options              []Option
