@@ -9,12 +9,12 @@ import (
 	"devstack/engine/image"
 )
 
-func rootLowers(string, string) (dirs, submounts []string, err error) {
-	return nil, nil, errors.ErrUnsupported
-}
+func prepareRoot(string, string, string) error { return errors.ErrUnsupported }
+
+func submountsOf(string, string) ([]string, error) { return nil, errors.ErrUnsupported }
 
 // View mounts an image; only Linux can.
 func View(string, image.Image) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 // ViewSnapshot mounts a snapshot; only Linux can.
-func ViewSnapshot(string, Snapshot, bool) (*os.File, error) { return nil, errors.ErrUnsupported }
+func ViewSnapshot(Snapshot, bool) (*os.File, error) { return nil, errors.ErrUnsupported }

@@ -37,7 +37,11 @@ func Prepare(dataRoot, id string, img image.Image) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, err
 	}
-	if err := makeDirs(dir); err != nil {
+	err = makeDirs(dir)
+	if err == nil && img.Root != "" {
+		err = prepareRoot(dataRoot, img.Root, filepath.Join(dir, "upper"))
+	}
+	if err != nil {
 		return Snapshot{}, fmt.Errorf("prepare snapshot: %w", err)
 	}
 	return Open(dataRoot, id, img)
@@ -83,7 +87,8 @@ func Open(dataRoot, id string, img image.Image) (Snapshot, error) {
 // lowers are the read-only directories of an image, the topmost first.
 func lowers(dataRoot string, img image.Image) (dirs, submounts []string, err error) {
 	if img.Root != "" {
-		return rootLowers(dataRoot, img.Root)
+		submounts, err = submountsOf(img.Root, dataRoot)
+		return []string{img.Root}, submounts, err
 	}
 	seen := make(map[string]bool, len(img.Layers))
 	for i := len(img.Layers) - 1; i >= 0; i-- {

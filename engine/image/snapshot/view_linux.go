@@ -17,27 +17,44 @@ func View(dataRoot string, img image.Image) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mountView(dataRoot, Snapshot{Lower: dirs}, false)
+	if len(dirs) == 1 { // overlayfs wants two, and there is nothing to merge
+		return bindView(dirs[0])
+	}
+	return mountView(Snapshot{Lower: dirs}, false)
 }
 
 // ViewSnapshot mounts the tree of a container that does not run, writable if
 // asked. A running one has its own mount; two over one upper directory are
 // not allowed.
-func ViewSnapshot(dataRoot string, s Snapshot, writable bool) (*os.File, error) {
-	if !writable {
-		s.Lower, s.Upper, s.Work = append([]string{s.Upper}, s.Lower...), "", ""
+func ViewSnapshot(s Snapshot, writable bool) (*os.File, error) { return mountView(s, writable) }
+
+// bindView is a read-only, detached mount of a directory of the host.
+func bindView(dir string) (*os.File, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("view %s: %w", dir, os.NewSyscallError("open_tree", err))
 	}
-	return mountView(dataRoot, s, writable)
+	defer unix.Close(fd)
+	attr := unix.MountAttr{Attr_set: viewAttrs | unix.MOUNT_ATTR_RDONLY}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		return nil, fmt.Errorf("view %s: %w", dir, os.NewSyscallError("mount_setattr", err))
+	}
+	return listable(fd)
 }
 
-func mountView(dataRoot string, s Snapshot, writable bool) (*os.File, error) {
-	if len(s.Lower) == 1 && s.Upper == "" { // overlayfs wants two
-		empty, err := emptyLayer(dataRoot)
-		if err != nil {
-			return nil, err
-		}
-		s.Lower = append([]string{empty}, s.Lower...)
+const viewAttrs = unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC
+
+// listable reopens the O_PATH descriptor of a mount for reading; the mount
+// lives as long as something in it is open.
+func listable(mount int) (*os.File, error) {
+	dir, err := unix.Openat(mount, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open view: %w", os.NewSyscallError("openat", err))
 	}
+	return os.NewFile(uintptr(dir), "view"), nil
+}
+
+func mountView(s Snapshot, writable bool) (*os.File, error) {
 	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("mount view: %w", os.NewSyscallError("fsopen", err))
@@ -49,7 +66,7 @@ func mountView(dataRoot string, s Snapshot, writable bool) (*os.File, error) {
 	if err := unix.FsconfigCreate(fs); err != nil {
 		return nil, fmt.Errorf("mount view: %w%s", os.NewSyscallError("fsconfig", err), complaint(fs))
 	}
-	attr := unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC
+	attr := viewAttrs
 	if !writable {
 		attr |= unix.MOUNT_ATTR_RDONLY
 	}
@@ -57,13 +74,8 @@ func mountView(dataRoot string, s Snapshot, writable bool) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mount view: %w", os.NewSyscallError("fsmount", err))
 	}
-	// fsmount gives an O_PATH descriptor; readers want to list.
 	defer unix.Close(fd)
-	dir, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open view: %w", os.NewSyscallError("openat", err))
-	}
-	return os.NewFile(uintptr(dir), "view"), nil
+	return listable(fd)
 }
 
 func configure(fs int, s Snapshot) error {
@@ -72,7 +84,8 @@ func configure(fs int, s Snapshot) error {
 	}
 	options := [][2]string{{"source", "overlay"}}
 	if s.Upper != "" {
-		options = append(options, [2]string{"upperdir", s.Upper}, [2]string{"workdir", s.Work})
+		// With index=on a directory above upper may not be a lower: rootfs:/.
+		options = append(options, [2]string{"index", "off"}, [2]string{"upperdir", s.Upper}, [2]string{"workdir", s.Work})
 	}
 	for _, o := range options {
 		if err := unix.FsconfigSetString(fs, o[0], o[1]); err != nil {
