@@ -17,7 +17,7 @@ func sample(n int) string {
 		fmt.Fprintf(&b, `  svc%[1]d:
     <<: *common
     image: registry.example.com/team/app-%[1]d:${TAG:-latest}
-    command: ["serve", "--port", "80%[2]02d"]
+    command: ["serve", "--port", "80%02[2]d"]
     environment:
       LOG_LEVEL: ${LOG_LEVEL:-info}
       DATABASE_URL: postgres://app:secret@db:5432/app%[1]d

@@ -34,15 +34,14 @@ var ErrNoFile = errors.New("no configuration file provided: not found")
 // Load reads the project. The diagnostics are warnings; the error is an *Error
 // when the project files are at fault.
 func Load(ctx context.Context, o Options) (*compose.Project, []Diagnostic, error) {
-	ld := &loader{ctx: ctx, opts: o, sources: map[string]*source{}, byName: map[string]*source{}, unsetSeen: map[string]bool{}}
-	p, err := ld.load()
+	ld := &loader{opts: o, sources: map[string]*source{}, byName: map[string]*source{}, unsetSeen: map[string]bool{}}
+	p, err := ld.load(ctx)
 	return p, tidy(ld.warnings), err
 }
 
 // loader carries what the phases of one Load share.
 type loader struct {
 	report
-	ctx     context.Context // of the one call this loader lives for
 	opts    Options
 	cwd     string
 	dir     string // the project directory
@@ -74,7 +73,7 @@ func (ld *loader) unset(name string, at place) {
 	ld.add(at.diagnose(SeverityWarning, "$"+name, fmt.Sprintf("the variable %q is not set and taken as empty", name), "set it in the environment or in .env, or write ${"+name+":-default}"))
 }
 
-func (ld *loader) load() (*compose.Project, error) {
+func (ld *loader) load(ctx context.Context) (*compose.Project, error) {
 	paths, err := ld.find()
 	if err != nil {
 		return nil, err
@@ -85,6 +84,9 @@ func (ld *loader) load() (*compose.Project, error) {
 	}
 	docs := make([]parsed, len(files))
 	for i, src := range files {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		docs[i] = ld.parseYAML(src)
 	}
 	if err := ld.err(); err != nil {
@@ -139,9 +141,6 @@ func (ld *loader) readAll(paths []string) ([]*source, error) {
 
 // read reads a file once.
 func (ld *loader) read(path string) (*source, error) {
-	if err := ld.ctx.Err(); err != nil {
-		return nil, err
-	}
 	if path == "-" {
 		if ld.opts.Stdin == nil {
 			return nil, errors.New("read standard input: there is none")

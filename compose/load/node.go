@@ -166,7 +166,8 @@ func (n *node) describe() string {
 }
 
 // at makes a scalar, list or mapping that stands where p does.
-func textAt(p place, s string) *node   { return &node{kind: textKind, place: p, text: s} }
+func textAt(p place, s string) *node { return &node{kind: textKind, place: p, text: s} }
+
 func intAt(p place, i int) *node       { return &node{kind: intKind, place: p, text: strconv.Itoa(i)} }
 func nullAt(p place) *node             { return &node{place: p} }
 func listAt(p place, l ...*node) *node { return &node{kind: listKind, place: p, list: l} }
