@@ -3,7 +3,7 @@
 //
 // The model is pure: values only, no I/O, no root, no Linux. Package
 // compose/load makes it from files; every value keeps the place it came from
-// (see Project.Pos). The JSON form is the canonical form of the Compose
-// Specification, the one `devstack config --format json` prints and the client
-// sends to the engine.
+// (see Project.Pos). The JSON form is what the client sends to the engine and
+// survives the way there and back; the canonical form that `devstack config`
+// prints is made by load.MarshalJSON and load.MarshalYAML.
 package compose
