@@ -255,26 +255,30 @@ func (s *Stack) applyBridge(n *netState) error {
 
 // applyRules states the rules of all networks that are up, and forwarding.
 func (s *Stack) applyRules() error {
-	s.mu.Lock()
-	var nets []nat.Network
-	v6 := false
-	for _, n := range s.nets {
-		if n.applied {
-			v6 = v6 || hasFamily(n.Pools, true) && !n.Internal
-			nets = append(nets, nat.Network{
-				Bridge: n.Bridge, Subnets: n.Subnets(), Internal: n.Internal,
-				Isolated: n.Options[optionICC] == "false", Masquerade: n.Options[optionMasquerade] != "false",
-			})
-		}
-	}
-	s.mu.Unlock()
-	slices.SortFunc(nets, func(a, b nat.Network) int { return strings.Compare(a.Bridge, b.Bridge) })
+	nets, v6 := s.ruled()
 	if len(nets) > 0 {
 		if err := s.forwarding(v6); err != nil {
 			return err
 		}
 	}
 	return s.nat.ApplyNetworks(nets)
+}
+
+// ruled are the networks that are up, as the rules want them.
+func (s *Stack) ruled() (nets []nat.Network, routedV6 bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.nets {
+		if n.applied {
+			routedV6 = routedV6 || hasFamily(n.Pools, true) && !n.Internal
+			nets = append(nets, nat.Network{
+				Bridge: n.Bridge, Subnets: n.Subnets(), Internal: n.Internal,
+				Isolated: n.Options[optionICC] == "false", Masquerade: n.Options[optionMasquerade] != "false",
+			})
+		}
+	}
+	slices.SortFunc(nets, func(a, b nat.Network) int { return strings.Compare(a.Bridge, b.Bridge) })
+	return nets, routedV6
 }
 
 // Remove deletes a network. Its subnets and sticky addresses are forgotten.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -27,6 +28,7 @@ type Stack struct {
 	ports    *publish.Table
 	reaper   rtnl.Reaper
 	redirect *nat.Redirect
+	work     sync.WaitGroup
 	saver    *saver
 
 	applying  sync.Mutex // one change of networks at a time; before recording and mu
@@ -50,6 +52,7 @@ func Open(ctx context.Context, cfg Config) (*Stack, error) {
 	if len(cfg.Tag) != 6 {
 		return nil, fmt.Errorf("tag %q is not six characters", cfg.Tag)
 	}
+	cfg.Restored = maps.Clone(cfg.Restored)
 	s := &Stack{cfg: cfg, nets: map[string]*netState{}, sandboxes: map[string]*Sandbox{}}
 	var err error
 	if s.host, err = rtnl.Open(); err != nil {
@@ -70,6 +73,8 @@ func Open(ctx context.Context, cfg Config) (*Stack, error) {
 	})
 	s.saver = newSaver(s.saveNamed)
 	s.load()
+	adopted, _ := s.ruled()
+	s.nat.Adopt(adopted)
 	return s, nil
 }
 
@@ -83,6 +88,7 @@ func (s *Stack) Close() error {
 		b.conn.Close()
 	}
 	s.mu.Unlock()
+	s.work.Wait()
 	s.saver.Close()
 	s.reaper.Close()
 	return errors.Join(s.host.Close(), s.nat.Close())

@@ -38,7 +38,7 @@ func (s *Stack) Sweep(ctx context.Context, keepNetwork func(name string) bool, k
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, s.sweepLinks(), s.ports.Sweep())
+	errs = append(errs, s.sweepLinks(), s.ports.Sweep(), s.sweepKept())
 	if len(s.List()) == 0 {
 		errs = append(errs, s.nat.Remove())
 	}

@@ -3,7 +3,7 @@ package nat
 import (
 	"fmt"
 	"net/netip"
-	"reflect"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -16,15 +16,15 @@ import (
 func (t *Table) ApplyPorts(ports []Port) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if reflect.DeepEqual(t.ports, ports) && t.current() {
+	current := t.current()
+	if current && slices.EqualFunc(t.ports, ports, Port.equal) {
 		return nil
 	}
-	whole := t.current() // nobody else changed rules: stating the ports suffices
 	t.ports = ports
-	if len(t.nets)+len(t.ports) == 0 {
-		return t.remove()
+	if !current || len(t.nets)+len(t.ports) == 0 {
+		return t.all() // somebody changed rules, perhaps ours
 	}
-	if err := t.statePorts(); err != nil || !whole {
+	if err := t.statePorts(); err != nil {
 		return err
 	}
 	return t.mark()

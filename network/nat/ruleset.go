@@ -1,6 +1,9 @@
 package nat
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Network is what the rules need to know of a network.
 type Network struct {
@@ -17,4 +20,13 @@ type Port struct {
 	Proto    string         // "tcp" or "udp"
 	Backends []netip.AddrPort
 	Outside  bool // connections from other machines too
+}
+
+func (n Network) equal(o Network) bool {
+	return n.Bridge == o.Bridge && n.Internal == o.Internal && n.Isolated == o.Isolated &&
+		n.Masquerade == o.Masquerade && slices.Equal(n.Subnets, o.Subnets)
+}
+
+func (p Port) equal(o Port) bool {
+	return p.Addr == o.Addr && p.Proto == o.Proto && p.Outside == o.Outside && slices.Equal(p.Backends, o.Backends)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"reflect"
 	"slices"
 	"sync"
 
@@ -64,18 +63,29 @@ func (t *Table) add(c *nftables.Chain, parts ...match) {
 func (t *Table) ApplyNetworks(nets []Network) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if reflect.DeepEqual(t.nets, nets) && t.current() {
+	if t.current() && slices.EqualFunc(t.nets, nets, Network.equal) {
 		return nil
 	}
 	t.nets = nets
+	return t.all()
+}
+
+// Adopt says what an earlier engine stated for its networks, which go on.
+func (t *Table) Adopt(nets []Network) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.nets = nets
+}
+
+// all states networks and ports.
+func (t *Table) all() error {
 	if len(t.nets)+len(t.ports) == 0 {
 		return t.remove()
 	}
-	// Ports first: while somebody flushed all rules both are to be stated.
-	if err := t.statePorts(); err != nil {
+	if err := t.stateNetworks(t.nets); err != nil {
 		return err
 	}
-	if err := t.stateNetworks(nets); err != nil {
+	if err := t.statePorts(); err != nil {
 		return err
 	}
 	var err error
