@@ -93,6 +93,7 @@ func (c *conformer) lengthen(n *node, v *schema.Value, t *trail) *node {
 
 // mapping conforms each value of a mapping.
 func (c *conformer) mapping(n *node, v *schema.Value, t *trail) *node {
+	promote(n, v)
 	kept := n.keys[:0]
 	for _, e := range n.keys {
 		inner := v.Lookup(e.key)
@@ -111,6 +112,22 @@ func (c *conformer) mapping(n *node, v *schema.Value, t *trail) *node {
 	}
 	n.keys = kept
 	return c.longMapping(n, v, t)
+}
+
+// promote gives keys that began as extensions the names they have now, as
+// Compose does. Where both are set the one of the specification wins.
+func promote(n *node, v *schema.Value) {
+	for _, old := range [...][2]string{{"x-develop", "develop"}, {"x-initialSync", "initial_sync"}} {
+		e := n.entry(old[0])
+		if e == nil || v.Lookup(old[1]) == nil {
+			continue
+		}
+		if n.get(old[1]) == nil {
+			e.key = old[1]
+		} else {
+			n.remove(old[0])
+		}
+	}
 }
 
 // sequence conforms each entry of a list.
