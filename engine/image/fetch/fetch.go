@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"devstack/engine/image"
 	"devstack/engine/image/layer"
@@ -13,7 +14,7 @@ import (
 	"devstack/engine/image/store"
 )
 
-// Policies: when the source is asked.
+// The most used policies; see parsePolicy for all.
 const (
 	Always  = "always"
 	Missing = "missing" // the default
@@ -25,7 +26,7 @@ type Progress = store.Progress
 
 // Options of Ensure; the zero value is ready.
 type Options struct {
-	Policy   string // Always, Missing (also "" and "if_not_present") or Never
+	Policy   string // as in pull_policy; "" is Missing
 	Platform string // "os/arch[/variant]"; "" is the host's
 	// Progress may be nil. It is called by one goroutine at a time and must
 	// not block.
@@ -51,14 +52,11 @@ func Ensure(ctx context.Context, s *store.Store, ref string, o Options) (image.I
 	if err != nil {
 		return image.Image{}, err
 	}
-	switch o.Policy {
-	case "", "if_not_present":
-		o.Policy = Missing
-	case Always, Missing, Never:
-	default:
-		return image.Image{}, fmt.Errorf("pull policy %q is not one of always, missing, never", o.Policy)
+	when, err := parsePolicy(o.Policy)
+	if err != nil {
+		return image.Image{}, err
 	}
-	j := job{store: s, ref: r, o: o, platform: platform}
+	j := job{store: s, ref: r, o: o, when: when, platform: platform}
 	if img, ok, err := j.atHand(); ok || err != nil {
 		return img, err
 	}
@@ -89,9 +87,6 @@ func openRoot(r image.Reference) (image.Image, error) {
 
 // atHand answers from the store alone where the policy allows it.
 func (j *job) atHand() (img image.Image, ok bool, err error) {
-	if j.o.Policy == Always {
-		return image.Image{}, false, nil
-	}
 	e, err := j.store.Find(j.ref.String(), j.o.Platform)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -99,14 +94,12 @@ func (j *job) atHand() (img image.Image, ok bool, err error) {
 	case err != nil:
 		return image.Image{}, false, err
 	}
-	if j.o.Policy == Missing && e.Stamp != "" {
-		if now, err := stampOf(j.ref); err == nil && now != e.Stamp {
-			return image.Image{}, false, nil // the file changed
-		}
+	if j.stale(e) {
+		return image.Image{}, false, nil
 	}
 	img, err = j.store.Load(e)
 	if errors.Is(err, store.ErrNotFound) {
-		if j.o.Policy == Never && j.unpackable(e) {
+		if j.when.never && j.unpackable(e) {
 			return image.Image{}, false, nil
 		}
 		return j.neverFound(err)
@@ -114,8 +107,21 @@ func (j *job) atHand() (img image.Image, ok bool, err error) {
 	return img, err == nil, err
 }
 
+// stale says whether the source must be asked although the store has e: by
+// policy, or because the file it came from has changed.
+func (j *job) stale(e store.Entry) bool {
+	if j.when.never {
+		return false
+	}
+	if !j.when.fresh(e.Added, time.Now()) {
+		return true
+	}
+	now, err := stampOf(j.ref)
+	return err == nil && now != e.Stamp
+}
+
 func (j *job) neverFound(err error) (image.Image, bool, error) {
-	if j.o.Policy != Never {
+	if !j.when.never {
 		return image.Image{}, false, nil
 	}
 	return image.Image{}, false, &image.Error{

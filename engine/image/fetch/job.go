@@ -39,6 +39,7 @@ type job struct {
 	store    *store.Store
 	ref      image.Reference
 	o        Options
+	when     policy
 	platform ocispec.Platform
 }
 
@@ -51,7 +52,7 @@ func (j *job) run(ctx context.Context, report func(Progress)) (image.Image, erro
 	tell := func(p Progress) { p.Image = j.ref.String(); report(p) }
 	tell(Progress{State: store.Resolving})
 	e, err := j.fromStore(ctx, tell)
-	if errors.Is(err, store.ErrNotFound) && j.o.Policy != Never {
+	if errors.Is(err, store.ErrNotFound) && !j.when.never {
 		e, err = j.fromOrigin(ctx, tell)
 	}
 	if err != nil {
@@ -71,14 +72,11 @@ func (j *job) run(ctx context.Context, report func(Progress)) (image.Image, erro
 // blobs. It is store.ErrNotFound if those are not all there or damaged.
 func (j *job) fromStore(ctx context.Context, tell func(Progress)) (store.Entry, error) {
 	e, err := j.store.Find(j.ref.String(), j.o.Platform)
-	if err != nil || j.o.Policy == Always || !j.unpackable(e) {
+	if err != nil || j.stale(e) || !j.unpackable(e) {
 		return e, store.ErrNotFound
 	}
-	if now, err := stampOf(j.ref); err == nil && now != e.Stamp && j.o.Policy != Never {
-		return e, store.ErrNotFound // the file has another image now
-	}
 	fresh, err := j.transfer(ctx, storeSource{j.store, e}, tell)
-	fresh.Stamp, fresh.Source = e.Stamp, e.Source
+	fresh.Stamp, fresh.Source, fresh.Added = e.Stamp, e.Source, e.Added
 	return fresh, err
 }
 
