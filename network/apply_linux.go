@@ -29,9 +29,24 @@ const (
 
 const defaultBits = 24
 
+// defaultMTU is Ethernet's.
+const defaultMTU = 1500
+
+// mtuOf is what the file says, else what the way out can carry: packets that
+// are too large for a tunnel upstream would be lost wherever ICMP is.
 func mtuOf(spec Spec) int {
-	n, _ := strconv.Atoi(spec.Options[optionMTU])
-	return n
+	if n, err := strconv.Atoi(spec.Options[optionMTU]); err == nil && n > 0 {
+		return n
+	}
+	routes, err := netlink.RouteGet(net.IPv4(198, 41, 0, 4)) // nothing is sent
+	if err != nil || len(routes) == 0 {
+		return defaultMTU
+	}
+	link, err := net.InterfaceByIndex(routes[0].LinkIndex)
+	if err != nil {
+		return defaultMTU
+	}
+	return min(defaultMTU, link.MTU)
 }
 
 // Apply makes sure of a network: bridge, addresses, rules. Subnets that were
@@ -84,7 +99,10 @@ func (s *Stack) desired(spec Spec) (*netState, error) {
 	if old != nil && fits(spec, old) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		old.Spec, old.MTU = spec, mtuOf(spec)
+		old.Spec = spec
+		if _, set := spec.Options[optionMTU]; set {
+			old.MTU = mtuOf(spec)
+		}
 		return old, nil
 	}
 	if old != nil && s.attached(spec.Name) {
