@@ -202,3 +202,28 @@ func FuzzObey(f *testing.F) {
 		}
 	})
 }
+
+// TestTrim runs in this very process, which goes on to work, whatever way it was
+// linked.
+func TestTrim(t *testing.T) {
+	for range 3 {
+		Trim()
+		if s := fmt.Sprintf("%v %v", time.Unix(0, 0).UTC(), map[string]int{"a": 1}); !strings.Contains(s, "1970") {
+			t.Error(s)
+		}
+	}
+}
+
+// An engine that dies without having read all it was sent has said its last
+// words all the same.
+func TestLastWordsOfAnEngineThatDidNotListen(t *testing.T) {
+	g, engine := rig(t)
+	g.holdExit(process{1, 2}, 0)
+	syscall.Sendmsg(engine, packet(opBye), nil, nil, 0)
+	syscall.Shutdown(engine, syscall.SHUT_RDWR)
+	syscall.Close(engine)
+	g.receive()
+	if !g.bye || g.link >= 0 {
+		t.Errorf("bye %v, link %d", g.bye, g.link)
+	}
+}

@@ -103,8 +103,8 @@ func (g *guard) receive() {
 	var oob [64]byte
 	for g.link >= 0 {
 		n, oobn, flags, _, err := syscall.Recvmsg(g.link, buf[:], oob[:], syscall.MSG_DONTWAIT|syscall.MSG_CMSG_CLOEXEC)
-		if err == syscall.EINTR {
-			continue
+		if err == syscall.EINTR || err == syscall.ECONNRESET {
+			continue // reset: the engine has not read everything, but what it sent is here
 		}
 		if err == syscall.EAGAIN {
 			return

@@ -24,3 +24,11 @@ func (l *Link) ExitOf(int, uint64) (e Exit, ok bool) { return e, false }
 func (l *Link) Exited(int, uint64) <-chan Exit       { return nil }
 func (l *Link) Forget(int, uint64)                   {}
 func (l *Link) Close() error                         { return nil }
+
+// Trim does nothing; see the Linux version.
+func Trim() {}
+
+// Log is standard error; see the Linux version.
+type Log struct{ Path string }
+
+func (l *Log) Write(p []byte) (int, error) { return os.Stderr.Write(p) }

@@ -1,6 +1,8 @@
 package guard
 
 import (
+	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -8,13 +10,28 @@ import (
 // maxLog is the size at which engine.log becomes engine.log.1.
 const maxLog = 1 << 20
 
-// rotateLog starts a new engine.log if the present one is large. It runs
-// between two engines, so that all of them and the guard write to one file;
-// a long-lived engine does it through Log.
-func (g *guard) rotateLog() {
-	rotateLog(g.path("engine.log"))
+// Log is an engine's standard error, which the guard has connected with
+// engine.log. It begins a new file when the present one is large.
+type Log struct {
+	Path string // of engine.log
+
+	mu      sync.Mutex
+	written int
 }
 
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, err := os.Stderr.Write(p)
+	if l.written += n; l.written >= maxLog {
+		l.written = 0
+		rotateLog(l.Path)
+	}
+	return n, err
+}
+
+// rotateLog begins a new engine.log if the present one is large. The guard does
+// it between two engines.
 func rotateLog(path string) {
 	var st syscall.Stat_t
 	if syscall.Fstat(2, &st) != nil || st.Mode&syscall.S_IFMT != syscall.S_IFREG || st.Size < maxLog {

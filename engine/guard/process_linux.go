@@ -102,7 +102,7 @@ func (g *guard) step() (status int, ended bool) {
 		return 1, true
 	}
 	if g.awake = ready > 0 || g.engine == 0; !g.awake && timeout > 0 {
-		trim()
+		Trim()
 	}
 	if fds[1].revents&(pollIn|pollHup|pollErr) != 0 {
 		g.receive()
@@ -141,7 +141,7 @@ func (g *guard) due(client bool) bool {
 
 // start starts an engine. When that is impossible it counts as a death.
 func (g *guard) start() {
-	g.rotateLog()
+	rotateLog(g.path("engine.log"))
 	g.born = time.Now()
 	g.generation++
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)

@@ -1,40 +1,85 @@
 package guard
 
-import (
-	"os"
-	"syscall"
-)
+import "syscall"
 
 // trimAfter is how long, in milliseconds, nothing must have happened before the
 // guard gives back what it does not need to sleep.
 const trimAfter = 500
 
-// trim gives back the pages of the program's file. The ones that are used again
+// Trim gives back the pages of the program's file. The ones that are used again
 // come back from the page cache; most of what a process touches while it starts
-// is never used again.
-func trim() {
-	maps, err := os.ReadFile("/proc/self/maps")
+// or works is not used again for long. An engine may do it, too, when it is idle.
+func Trim() {
+	fd, err := syscall.Open("/proc/self/smaps", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
-	for begin := 0; begin < len(maps); {
-		end := begin
-		for end < len(maps) && maps[end] != '\n' {
-			end++
+	defer syscall.Close(fd)
+	var buf [4096]byte
+	var m mapping
+	for have := 0; have < len(buf); {
+		n, err := syscall.Read(fd, buf[have:])
+		if err == syscall.EINTR {
+			continue
 		}
-		if from, to, ok := fileMapping(maps[begin:end]); ok {
-			syscall.Syscall(syscall.SYS_MADVISE, from, to-from, dontNeed)
+		if n <= 0 {
+			return
 		}
-		begin = end + 1
+		have += n
+		begin := 0
+		for i := 0; i < have; i++ {
+			if buf[i] == '\n' {
+				m.line(buf[begin:i])
+				begin = i + 1
+			}
+		}
+		have = copy(buf[:], buf[begin:have])
 	}
 }
 
-// fileMapping decodes a line such as
+// mapping is one entry of /proc/self/smaps:
 //
 //	00400000-00c9b000 r-xp 00000000 08:01 1234   /usr/bin/devstack
-//
-// and says whether it is a read-only view of a file, which holds nothing that
-// the file does not.
+//	Rss:                2048 kB
+//	Anonymous:             0 kB
+//	Swap:                  0 kB
+//	VmFlags: rd ex mr mw me
+type mapping struct {
+	from, to  uintptr
+	droppable bool
+}
+
+// line takes one line. A read-only view of a file may still hold what the file
+// does not: relocations that the linker made before it took the right to write
+// away. Such pages are anonymous, and then the mapping stays as it is.
+func (m *mapping) line(line []byte) {
+	switch {
+	case hasPrefix(string(line), "Anonymous:"), hasPrefix(string(line), "Swap:"):
+		m.droppable = m.droppable && isZero(line)
+	case hasPrefix(string(line), "VmFlags:"): // the last one
+		if m.droppable {
+			syscall.Syscall(syscall.SYS_MADVISE, m.from, m.to-m.from, dontNeed)
+		}
+		m.droppable = false
+	default:
+		if from, to, ok := fileMapping(line); ok {
+			*m = mapping{from, to, true}
+		}
+	}
+}
+
+// isZero says whether a line such as "Swap:    0 kB" does.
+func isZero(line []byte) bool {
+	for _, c := range line {
+		if c >= '1' && c <= '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// fileMapping decodes the head of an entry and says whether it is a private,
+// read-only view of a file.
 func fileMapping(line []byte) (from, to uintptr, ok bool) {
 	from, line = hex(line, '-')
 	to, line = hex(line, ' ')

@@ -18,6 +18,7 @@ import (
 	"devstack/engine/state"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 // TestMain makes the test binary a devstack of its own: the guard's door is in
@@ -175,12 +176,12 @@ type world struct {
 	t       *testing.T
 	options Options
 	mu      sync.Mutex
-	pids    map[int]bool
+	pids    map[int]*os.File // with a pidfd: a number alone may be somebody else's by now
 }
 
 func newWorld(t *testing.T) *world {
 	dir := t.TempDir()
-	w := &world{t: t, pids: map[int]bool{}, options: Options{
+	w := &world{t: t, pids: map[int]*os.File{}, options: Options{
 		Roots: state.Roots{Data: dir + "/data", Run: dir + "/run"},
 		Start: true,
 	}}
@@ -190,10 +191,12 @@ func newWorld(t *testing.T) *world {
 
 // end kills what was started and is still there.
 func (w *world) end() {
-	for pid := range w.pids {
-		syscall.Kill(pid, syscall.SIGKILL)
+	for _, f := range w.pids {
+		unix.PidfdSendSignal(int(f.Fd()), unix.SIGKILL, nil, 0)
 	}
-	for pid := range w.pids {
+	for pid, f := range w.pids {
+		waitReadable(w.t, int(f.Fd()))
+		f.Close()
 		syscall.Wait4(pid, nil, 0, nil) // the guards are this process's children
 	}
 }
@@ -215,10 +218,21 @@ func (w *world) note(c *Client) api.StatusResult {
 	if err != nil {
 		w.t.Fatalf("status: %v", err)
 	}
+	w.remember(st)
+	return st
+}
+
+func (w *world) remember(st api.StatusResult) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pids[st.GuardPID], w.pids[st.PID] = true, true
-	return st
+	for _, pid := range []int{st.GuardPID, st.PID} {
+		if w.pids[pid] != nil {
+			continue
+		}
+		if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+			w.pids[pid] = os.NewFile(uintptr(fd), "pidfd")
+		}
+	}
 }
 
 // ask calls an operation of the test engine.
@@ -233,7 +247,7 @@ func ask[Res any](w *world, c *Client, op string, req any) (res Res) {
 // gone waits until a process has ended.
 func gonePID(t *testing.T, pid int) {
 	t.Helper()
-	fd, err := pidfdOpen(pid)
+	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return
 	}

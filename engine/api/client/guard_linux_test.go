@@ -20,8 +20,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func pidfdOpen(pid int) (int, error) { return unix.PidfdOpen(pid, 0) }
-
 func waitReadable(t *testing.T, fd int) {
 	t.Helper()
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
@@ -211,9 +209,7 @@ func TestClientsDuringShutdown(t *testing.T) {
 					return
 				}
 				if st, err := c.Status(t.Context()); err == nil { // it may be told to go in between
-					w.mu.Lock()
-					w.pids[st.GuardPID], w.pids[st.PID] = true, true
-					w.mu.Unlock()
+					w.remember(st)
 				}
 				c.Close()
 			}
@@ -283,7 +279,7 @@ func TestEngineThatCannotStart(t *testing.T) {
 	}
 	t.Logf("after %v: %v %q", time.Since(begin), err, e.Detail)
 	// Nothing is kept, so the guard has given up: the next client starts anew.
-	syscall.Wait4(-1, nil, 0, nil)
+	syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
 	w.note(w.dial(w.options))
 }
 
@@ -396,6 +392,34 @@ func smaps(t *testing.T, pid int) map[string]int {
 		}
 	}
 	return memory
+}
+
+func TestLogIsRotated(t *testing.T) {
+	w := newWorld(t)
+	st := w.note(w.dial(w.options))
+	f, err := os.OpenFile(w.options.Roots.Log(), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(make([]byte, 2<<20)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // what the guard says of the first death still goes to the old file
+		syscall.Kill(st.PID, syscall.SIGKILL)
+		next := w.note(w.dial(w.options))
+		for next.PID == st.PID {
+			next = w.note(w.dial(w.options))
+		}
+		st = next
+	}
+	log, err := os.ReadFile(w.options.Roots.Log())
+	if err != nil || len(log) > 1000 || !strings.Contains(string(log), "died: signal 9") {
+		t.Errorf("new log %q, %v", log, err)
+	}
+	if old, err := os.Stat(w.options.Roots.Log() + ".1"); err != nil || old.Size() < 2<<20 {
+		t.Errorf("old log: %v", err)
+	}
 }
 
 func whoAnswers(t *testing.T, address string) (pid int) {

@@ -168,6 +168,25 @@ func TestShutdownEndsStreams(t *testing.T) {
 	}
 }
 
+func TestShutdownDoesNotWaitForSilentClients(t *testing.T) {
+	s := newServer()
+	c := serve(t, s)
+	conn, err := net.Dial("unix", c.options.Roots.Socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	again, err := Dial(t.Context(), c.options) // behind it in the queue
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	begin := time.Now()
+	if err := s.Shutdown(t.Context()); err != nil || time.Since(begin) > time.Second {
+		t.Errorf("shutdown took %v: %v", time.Since(begin), err)
+	}
+}
+
 func TestSlowClientDoesNotGrowTheEngine(t *testing.T) {
 	s := newServer()
 	var sent int

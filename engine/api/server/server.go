@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 
 	"devstack/engine/api"
@@ -37,7 +39,8 @@ type Server struct {
 	mu        sync.Mutex
 	refusing  bool
 	conns     int
-	listeners map[net.Listener]struct{}
+	listeners map[*listener]struct{}
+	silent    map[net.Conn]struct{} // have not sent a request yet
 }
 
 // New returns a server that answers the version operation.
@@ -45,11 +48,17 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{options: o, handlers: map[string]http.HandlerFunc{}, listeners: map[net.Listener]struct{}{}}
+	s := &Server{
+		options:   o,
+		handlers:  map[string]http.HandlerFunc{},
+		listeners: map[*listener]struct{}{},
+		silent:    map[net.Conn]struct{}{},
+	}
 	s.base, s.cancel = context.WithCancelCause(context.Background())
 	s.http = &http.Server{
 		Handler:     http.HandlerFunc(s.route),
 		BaseContext: func(net.Listener) context.Context { return s.base },
+		ConnState:   s.connState,
 		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
 	}
 	Handle(s, api.OpVersion, s.version)
@@ -73,11 +82,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		s.mu.Unlock()
 		return l.Close()
 	}
-	s.listeners[l] = struct{}{}
+	door := &listener{Listener: l, server: s}
+	s.listeners[door] = struct{}{}
 	s.mu.Unlock()
 	stop := context.AfterFunc(ctx, s.Refuse)
 	defer stop()
-	err := s.http.Serve(&listener{l, s})
+	err := s.http.Serve(door)
 	if s.isRefusing() || errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -124,6 +134,7 @@ func (s *Server) refuse() {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Refuse()
 	s.cancel(ErrShutdown)
+	s.closeSilent()
 	err := s.http.Shutdown(ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -136,6 +147,27 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		err = errors.Join(err, ctx.Err())
 	}
 	return errors.Join(err, s.http.Close())
+}
+
+func (s *Server) connState(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state == http.StateNew {
+		s.silent[c] = struct{}{}
+	} else {
+		delete(s.silent, c)
+	}
+}
+
+// closeSilent closes connections on which nothing has been asked: their clients
+// come again. net/http would wait five seconds for them.
+func (s *Server) closeSilent() {
+	s.mu.Lock()
+	silent := slices.Collect(maps.Keys(s.silent))
+	s.mu.Unlock()
+	for _, c := range silent {
+		c.Close()
+	}
 }
 
 func (s *Server) isRefusing() bool {
@@ -169,6 +201,13 @@ func (s *Server) closed() {
 type listener struct {
 	net.Listener
 	server *Server
+	once   sync.Once
+}
+
+// Close may be called again: refuse closes the listener, and so does net/http.
+func (l *listener) Close() (err error) {
+	l.once.Do(func() { err = l.Listener.Close() })
+	return err
 }
 
 func (l *listener) Accept() (net.Conn, error) {
