@@ -19,7 +19,7 @@ import (
 const bcryptOfSecret = "$2a$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
 
 // startRegistry runs a real registry server on loopback until the test ends.
-func startRegistry(t *testing.T, program string, secured bool) *imagetest.Registry {
+func startRegistry(t testing.TB, program string, secured bool) *imagetest.Registry {
 	t.Helper()
 	dir := t.TempDir()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -78,7 +78,7 @@ func startRegistry(t *testing.T, program string, secured bool) *imagetest.Regist
 }
 
 // login writes what docker login would.
-func login(t *testing.T, host, user, password string) {
+func login(t testing.TB, host, user, password string) {
 	t.Helper()
 	auth := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 	config := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, host, auth)
