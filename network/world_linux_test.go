@@ -354,3 +354,36 @@ func TestIPv6(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The firewall as Docker's own tool makes it, in both of its kinds.
+func TestBesideIptables(t *testing.T) {
+	for _, tool := range []string{"iptables-nft", "iptables-legacy"} {
+		t.Run(tool, func(t *testing.T) {
+			if _, err := exec.LookPath(tool); err != nil {
+				t.Skip("iptables is not installed")
+			}
+			sh(t, tool+" -P FORWARD DROP; "+tool+" -N DOCKER-USER; "+tool+" -A FORWARD -j DOCKER-USER; "+
+				tool+" -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; "+
+				tool+" -A FORWARD ! -i docker0 -o docker0 -m comment --comment hi -j DROP")
+			before := sh(t, tool+" -S")
+			t.Cleanup(func() { sh(t, tool+" -P FORWARD ACCEPT; "+tool+" -F; "+tool+" -X") })
+			t.Cleanup(func() {
+				if after := sh(t, tool+" -S"); after != before {
+					t.Errorf("rules of another are left changed:\n%s\nwere:\n%s", after, before)
+				}
+			})
+			s := newStack(t, "aaaabb")
+			mustApply(t, s, Spec{Name: "open"})
+			mustApply(t, s, Spec{Name: "open"})
+			world := outside(t, "world", "198.51.100.1/24", "198.51.100.2/24")
+			serve(t, world, ":80")
+			a, _ := container(t, s, 1, "open")
+			if err := talks(a, "198.51.100.2:80"); err != nil {
+				t.Errorf("outbound: %v\n%s", err, sh(t, tool+" -S; nft list ruleset"))
+			}
+			if n := strings.Count(sh(t, tool+" -S"), "dsaaaabbb"); n != 2 {
+				t.Errorf("%d rules of ours, want 2:\n%s", n, sh(t, tool+" -S"))
+			}
+		})
+	}
+}
