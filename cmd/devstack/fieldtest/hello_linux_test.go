@@ -24,6 +24,9 @@ func TestHello(t *testing.T) {
 	s.run(t, "up", "-d", "--wait")
 	visit("3")
 	s.run(t, "restart", "store")
+	s.run(t, "up", "-d", "--wait") // restart does not wait for health
 	visit("4")
+	s.run(t, "restart", "web")
+	visit("5") // web's published port holds the connection until it listens
 	s.run(t, "down", "-v")
 }
