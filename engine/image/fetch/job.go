@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -128,6 +129,8 @@ func (j *job) explain(err error) error {
 		e.Hint = "the image is broken or hostile; do not use it"
 	case errors.As(err, &corrupt), errors.As(err, &size):
 		e.Hint = "the image was damaged on its way or where it is kept; get or make it again"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		e.Hint = "make space: remove images that are not used any more, or move the data root (DEVSTACK_DATA_ROOT) to a larger disk"
 	}
 	return e
 }
