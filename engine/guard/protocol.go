@@ -1,7 +1,5 @@
 package guard
 
-import "errors"
-
 // Guard and engine talk over a SOCK_SEQPACKET socketpair, one message a packet,
 // numbers little endian:
 //
@@ -44,8 +42,6 @@ const protocolVersion = 1
 
 // maxPacket is the size of the largest packet: an opUse with a long path.
 const maxPacket = 4096 + 64
-
-var errShort = errors.New("message from the guard is too short")
 
 func packet(op byte, numbers ...uint32) []byte {
 	b := make([]byte, 1, 1+4*len(numbers))

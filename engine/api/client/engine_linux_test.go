@@ -67,8 +67,7 @@ func serveEngine() error {
 		return err
 	}
 	stop := make(chan int, 1)
-	var s *server.Server
-	s = server.New(server.Options{Version: os.Getenv("TEST_ENGINE_VERSION"), Build: build})
+	s := server.New(server.Options{Version: os.Getenv("TEST_ENGINE_VERSION"), Build: build})
 	server.Handle(s, api.OpStatus, func(context.Context, struct{}, func(api.Message)) (api.StatusResult, error) {
 		return api.StatusResult{PID: os.Getpid(), GuardPID: link.GuardPID(), Generation: link.Generation()}, nil
 	})
