@@ -75,7 +75,7 @@ func openArchive(ctx context.Context, s *store.Store, file string) (*tarFiles, e
 		return nil, err
 	}
 	done := func() { f.Close() }
-	plain, compression, err := layer.Decompress(f)
+	plain, compression, err := layer.Decompress(ctx, f, nil)
 	if err != nil {
 		done()
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -236,4 +237,31 @@ func TestLostLayersComeBack(t *testing.T) {
 	defer again.Close()
 	s = again
 	check(Missing)
+}
+
+// TestWindowsOfZstd: big windows wait for each other, too big ones are refused.
+func TestWindowsOfZstd(t *testing.T) {
+	l := imagetest.Files(t, map[string]string{"a": strings.Repeat("content ", 1_000_000)})
+	compress := func(window int) []byte {
+		t.Helper()
+		var buf bytes.Buffer
+		w, err := zstd.NewWriter(&buf, zstd.WithWindowSize(window))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(l)
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return buf.Bytes()
+	}
+	refusedWhole(t, layoutOf(t, digest.FromBytes(l), compress(64<<20)), Options{}, "zstd window of 64 MiB")
+	ref := layoutOf(t, digest.FromBytes(l), compress(32<<20))
+	s, _ := openStore(t)
+	if _, err := Ensure(t.Context(), s, ref, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Memory.TryAcquire(layer.MemorySize) {
+		t.Error("memory was not given back")
+	}
 }

@@ -56,6 +56,7 @@ func Ensure(ctx context.Context, s *store.Store, ref string, o Options) (image.I
 	if err != nil {
 		return image.Image{}, err
 	}
+	o.Limits.Memory = s.Memory
 	j := job{store: s, ref: r, o: o, when: when, platform: platform}
 	if img, ok, err := j.atHand(); ok || err != nil {
 		return img, err

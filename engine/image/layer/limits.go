@@ -13,6 +13,8 @@ type Limits struct {
 	// Devices allows device nodes other than the harmless ones that every
 	// container has (null, zero, tty, ...).
 	Devices bool
+	// Memory is shared by layers that unpack at the same time; nil: unlimited.
+	Memory Memory
 }
 
 func (l Limits) withDefaults() Limits {

@@ -59,17 +59,16 @@ func blames(err error) bool {
 }
 
 func unpackStream(ctx context.Context, src io.Reader, dir string, want Blob, limits Limits) error {
-	plain, compression, err := Decompress(src)
+	plain, compression, err := Decompress(ctx, src, limits.Memory)
 	if err != nil {
 		return err
 	}
+	defer plain.Close()
 	stream := io.Reader(plain)
 	if compression != None {
 		ahead := newReadAhead(plain)
-		defer ahead.Close()
+		defer ahead.Close() // before plain is closed
 		stream = ahead
-	} else {
-		defer plain.Close()
 	}
 	content := &meter{r: stream, left: limits.withDefaults().Bytes}
 	if compression != None || want.Digest != want.DiffID {

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/semaphore"
 
 	"devstack/engine/image"
 	"devstack/engine/image/flight"
@@ -29,6 +30,9 @@ type Store struct {
 	Images flight.Group[image.Image, Progress]
 	Layers flight.Group[struct{}, Progress]
 
+	// Memory bounds what decoders of layers take together.
+	Memory *semaphore.Weighted
+
 	mu     sync.Mutex
 	index  cachedIndex
 	loaded map[digest.Digest]image.Image // by manifest, without Ref and Digest
@@ -43,6 +47,7 @@ func Open(dataRoot string) (*Store, error) {
 		images: filepath.Join(dataRoot, "images"),
 		layers: filepath.Join(dataRoot, "layers"),
 		loaded: map[digest.Digest]image.Image{},
+		Memory: semaphore.NewWeighted(layer.MemorySize),
 	}
 	for _, dir := range []string{s.blobDir("sha256"), s.ingestDir(), s.layerIngestDir(), s.unsyncedDir(), filepath.Join(s.layers, "sha256")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
