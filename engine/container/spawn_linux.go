@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"syscall"
+	"time"
 
 	"devstack/engine/cgroup"
 	"devstack/engine/container/child"
@@ -30,6 +31,7 @@ type newborn struct {
 	process *process
 	console *os.File
 	wire    *wire
+	forks   bool // process will fork another in its place, and has not yet
 }
 
 // bear starts a child and brings it to readiness. On error nothing of it is
@@ -50,9 +52,11 @@ func (rt *Runtime) bear(ctx context.Context, b birth) (*newborn, error) {
 		w.close()
 		return nil, err
 	}
-	n := &newborn{process: p, wire: w}
-	defer w.within(ctx)()
+	n := &newborn{process: p, wire: w, forks: b.program.NewPID}
+	stop := w.within(ctx)
+	defer stop()
 	if err := n.raise(b.program); err != nil {
+		stop()
 		n.discard()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -99,6 +103,7 @@ func (n *newborn) follow(body []byte) error {
 	if err != nil {
 		return fmt.Errorf("watch process %d: %w", pid, err)
 	}
+	n.forks = false
 	first := n.process
 	first.watch(nil)
 	first.close()
@@ -106,8 +111,20 @@ func (n *newborn) follow(body []byte) error {
 	return err
 }
 
-// discard kills and reaps.
+// discard kills and reaps. A child that forks is followed first: the process
+// it leaves would be ours to reap, and its container's pid namespace could not
+// end while it is a zombie.
 func (n *newborn) discard() {
+	n.wire.f.SetDeadline(time.Time{})
+	for n.forks {
+		kind, body, fd, err := n.wire.next()
+		if fd != nil {
+			fd.Close()
+		}
+		if err != nil || kind == child.MsgPID && n.follow(body) != nil {
+			break
+		}
+	}
 	n.wire.close()
 	if n.console != nil {
 		n.console.Close()

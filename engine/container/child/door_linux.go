@@ -152,18 +152,34 @@ func namespaces(p *Program) *Fault {
 
 // rebirth forks, because a pid namespace that is joined holds for children
 // only. The engine stays the parent (CLONE_PARENT), learns the pid from us and
-// reaps the first half. Signals are blocked: the second half has Go's handlers
-// but none of its other threads. execute unblocks them.
+// reaps the first half. The second half waits until the pid is on the socket:
+// its own messages must come after, or nobody would know whom to reap, and a
+// process that nobody reaps keeps its pid namespace from ending.
+//
+// Signals are blocked: the second half has Go's handlers but none of its other
+// threads. execute unblocks them.
 func rebirth() *Fault {
 	setMask(^uint64(0))
+	var known [2]int32
+	if _, _, e := syscall.RawSyscall(syscall.SYS_PIPE2, uintptr(unsafe.Pointer(&known)), oCloexec, 0); e != 0 {
+		return fault("pipe", "", e)
+	}
 	pid, e := raw(syscall.SYS_CLONE, syscall.CLONE_PARENT|uintptr(syscall.SIGCHLD), 0, 0, 0, 0)
 	if e != 0 {
 		return fault("clone", "", e)
 	}
 	if pid == 0 {
+		closeFD(int(known[1]))
+		word := make([]byte, 1)
+		if n, e := read(int(known[0]), word); n != 1 || e != 0 {
+			exit(125)
+		}
+		closeFD(int(known[0]))
 		return nil
 	}
-	send(MsgPID, func(c *codec) { c.int(&pid) }, -1)
+	if send(MsgPID, func(c *codec) { c.int(&pid) }, -1) == nil {
+		write(int(known[1]), []byte{1})
+	}
 	exit(0)
 	return nil
 }
