@@ -108,6 +108,11 @@ func (s *Stack) desired(spec Spec) (*netState, error) {
 	if old != nil && s.attached(spec.Name) {
 		return nil, fmt.Errorf("network %s: its subnets changed: %w", spec.Name, ErrInUse)
 	}
+	if old != nil { // its bridge carries the addresses of other subnets
+		if err := s.reaper.Delete(old.Bridge); err != nil {
+			return nil, fmt.Errorf("network %s: %w", spec.Name, err)
+		}
+	}
 	pools, err := s.choose(spec)
 	if err != nil {
 		return nil, fmt.Errorf("network %s: %w", spec.Name, err)

@@ -38,7 +38,10 @@ func (s *Stack) Attach(ctx context.Context, sandboxID string, spec EndpointSpec)
 	if err != nil {
 		return Endpoint{}, err
 	}
-	if err := s.wire(b, n, &e); err != nil {
+	leave := s.enterKernel()
+	err = s.wire(b, n, &e)
+	leave()
+	if err != nil {
 		return Endpoint{}, errors.Join(err, s.unplace(b, n, e))
 	}
 	return e.Endpoint, nil

@@ -15,4 +15,13 @@
 // The pieces: ipam chooses addresses, netns pins namespaces, rtnl talks
 // rtnetlink in batches, nat owns the rules, dns answers at 127.0.0.11, publish
 // owns the listening sockets. engine/supervise is the only caller.
+//
+// Where the time goes (2 cores, Linux 6.18, medians; `go test -bench . ./network`):
+// a sandbox 0.8 ms, of which 0.5 are the kernel's making of the namespace and 0.2
+// the resolver's rule; attaching it 0.5 ms, of which 0.4 are the veth pair. An
+// interface is gone 1-4 ms after it is deleted, twenty together after 12 (the
+// kernel's own answer, behind an RCU barrier, takes 20 ms more and is not waited
+// for); deleting a bridge holds such a barrier inside and takes 20-40 ms. Applying
+// a network that is as it should be: 0.15 ms. A container with two networks and a
+// port costs the engine 17 KiB.
 package network

@@ -55,11 +55,13 @@ func (s *Stack) CreateSandbox(ctx context.Context, id string, cfg SandboxConfig)
 	}
 	b := &Sandbox{id: id, path: s.netnsPath(id), cfg: cfg, redirect: s.redirect, route: map[bool]netip.Addr{}}
 	var sockets *dns.Sockets
+	leave := s.enterKernel()
 	err := netns.New(b.path, func() error {
 		var err error
 		sockets, err = b.setUp()
 		return err
 	})
+	leave()
 	if err != nil {
 		return nil, fmt.Errorf("make sandbox %.12s: %w", id, err)
 	}
@@ -143,10 +145,12 @@ func (s *Stack) OpenSandbox(ctx context.Context, id string, cfg SandboxConfig) (
 		b.endpoints = rec.Endpoints
 	}
 	sockets := s.restoredSockets(id)
+	leave := s.enterKernel()
 	err := netns.Do(b.path, func() (err error) {
 		sockets, err = b.open(sockets)
 		return err
 	})
+	leave()
 	if err != nil {
 		return nil, fmt.Errorf("open sandbox %.12s: %w", id, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -31,6 +32,10 @@ type Stack struct {
 	work     sync.WaitGroup
 	saver    *saver
 
+	// busy bounds who is inside the kernel at a time. It works on one after the
+	// other anyway (RTNL), and a Go thread once started stays, with its stacks.
+	busy chan struct{}
+
 	applying  sync.Mutex // one change of networks at a time; before recording and mu
 	recording sync.Mutex // one writer of networks' records; before mu
 
@@ -53,7 +58,7 @@ func Open(ctx context.Context, cfg Config) (*Stack, error) {
 		return nil, fmt.Errorf("tag %q is not six characters", cfg.Tag)
 	}
 	cfg.Restored = maps.Clone(cfg.Restored)
-	s := &Stack{cfg: cfg, nets: map[string]*netState{}, sandboxes: map[string]*Sandbox{}}
+	s := &Stack{cfg: cfg, nets: map[string]*netState{}, sandboxes: map[string]*Sandbox{}, busy: make(chan struct{}, 2*runtime.GOMAXPROCS(0))}
 	var err error
 	if s.host, err = rtnl.Open(); err != nil {
 		return nil, err
@@ -92,6 +97,12 @@ func (s *Stack) Close() error {
 	s.saver.Close()
 	s.reaper.Close()
 	return errors.Join(s.host.Close(), s.nat.Close())
+}
+
+// enterKernel waits for a place; the function returned gives it back.
+func (s *Stack) enterKernel() (leave func()) {
+	s.busy <- struct{}{}
+	return func() { <-s.busy }
 }
 
 // Notes says what was changed on, or is wrong with, the machine at large.

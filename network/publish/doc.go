@@ -31,6 +31,10 @@
 // pinned to a backend which is gone are cut loose (conntrack), so that their
 // next datagram finds the new one.
 //
+// Measured against the container's own address (2 cores, medians): connect and
+// echo 1.0 by the fast path, 1.7-2.2 by the proxy; throughput 1.0 by the fast
+// path, 0.5 by the proxy, which shares the two cores with both ends.
+//
 // A Keeper holds duplicates of the sockets outside the engine: when the engine
 // dies clients queue in the backlog until the next one takes the sockets over,
 // by name.
