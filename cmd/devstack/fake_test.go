@@ -66,6 +66,9 @@ func cmdFakeEngine(ts *testscript.TestScript, neg bool, args []string) {
 		api.OpRemove, api.OpPs, api.OpLs, api.OpLogs, api.OpWait, api.OpPull, api.OpEvents,
 	} {
 		server.Handle(s, op, func(ctx context.Context, req json.RawMessage, emit func(api.Message)) (json.RawMessage, error) {
+			if op == api.OpShutdown {
+				go s.Shutdown(context.WithoutCancel(ctx)) // it waits for this answer; the client waits for it
+			}
 			return f.answer(ctx, op, req, emit)
 		})
 	}

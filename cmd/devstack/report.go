@@ -47,15 +47,14 @@ func exitWith(code int) error {
 
 // report shows err to the user and gives the exit code.
 func (e *env) report(ctx context.Context, err error) int {
-	if errors.Is(context.Cause(ctx), errInterrupted) {
-		return exitInterrupted
-	}
-	if err == nil {
-		return 0
-	}
-	code := exitGeneral
-	if exit := (*exitError)(nil); errors.As(err, &exit) {
+	code, exit := exitGeneral, (*exitError)(nil)
+	switch {
+	case errors.As(err, &exit):
 		code, err = exit.code, exit.err
+	case errors.Is(context.Cause(ctx), errInterrupted):
+		return exitInterrupted
+	case err == nil:
+		return 0
 	}
 	if fault := (*api.Error)(nil); errors.As(err, &fault) && fault.Code != 0 {
 		code = fault.Code
