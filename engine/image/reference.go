@@ -57,12 +57,12 @@ func ParseReference(s string) (Reference, error) {
 	case OCI, OCIArchive, DockerArchive:
 		file, inner, _ := strings.Cut(rest, ":")
 		if file == "" {
-			return Reference{}, fmt.Errorf("image reference %q has no path after %s:", s, t)
+			return Reference{}, fmt.Errorf("image reference %q has no path after its transport", s)
 		}
 		return Reference{Transport: t, File: file, Inner: inner}, nil
 	case RootFS:
 		if rest == "" {
-			return Reference{}, fmt.Errorf("image reference %q has no directory after rootfs:", s)
+			return Reference{}, fmt.Errorf("image reference %q has no directory after its transport", s)
 		}
 		return Reference{Transport: t, File: rest}, nil
 	}

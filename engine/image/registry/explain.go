@@ -39,7 +39,7 @@ func Explain(ref image.Reference, err error) error {
 	var unknownCA x509.UnknownAuthorityError
 	switch {
 	case errors.As(err, &status):
-		e.Err, e.Hint = explainStatus(ref, status)
+		e.Hint, e.Err = explainStatus(ref, status)
 	case errors.As(err, &dns):
 		e.Err = fmt.Errorf("no such host %s", dns.Name)
 		e.Hint = "check the registry's name, or that this machine is online; images that are in the store need no network with pull_policy: missing"
@@ -68,7 +68,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &n) && n.Timeout()
 }
 
-func explainStatus(ref image.Reference, s *transport.Error) (error, string) {
+func explainStatus(ref image.Reference, s *transport.Error) (hint string, err error) {
 	has := func(codes ...transport.ErrorCode) bool {
 		for _, d := range s.Errors {
 			for _, c := range codes {
@@ -86,17 +86,15 @@ func explainStatus(ref image.Reference, s *transport.Error) (error, string) {
 	repo := image.FamiliarRepository(ref.Repository())
 	switch {
 	case s.StatusCode == http.StatusUnauthorized, s.StatusCode == http.StatusForbidden, has(transport.UnauthorizedErrorCode, transport.DeniedErrorCode):
-		return fmt.Errorf("registry %s denies access to %s, or there is no such repository", ref.Domain, repo),
-			fmt.Sprintf("check the name; if it is private, log in to %s first (docker login, podman login)", ref.Domain)
+		return fmt.Sprintf("check the name; if it is private, log in to %s first (docker login, podman login)", ref.Domain), fmt.Errorf("registry %s denies access to %s, or there is no such repository", ref.Domain, repo)
 	case has(transport.NameUnknownErrorCode):
-		return fmt.Errorf("registry %s has no repository %s", ref.Domain, repo), "check the name for typing errors"
+		return "check the name for typing errors", fmt.Errorf("registry %s has no repository %s", ref.Domain, repo)
 	case has(transport.ManifestUnknownErrorCode), s.StatusCode == http.StatusNotFound:
-		return fmt.Errorf("%s has no %s", repo, what), "check the tag for typing errors, or see which tags the registry has"
+		return "check the tag for typing errors, or see which tags the registry has", fmt.Errorf("%s has no %s", repo, what)
 	case s.StatusCode == http.StatusTooManyRequests:
-		return fmt.Errorf("registry %s limits the rate of pulls and says no for now", ref.Domain),
-			"log in for a higher limit, use a mirror, or try later"
+		return "log in for a higher limit, use a mirror, or try later", fmt.Errorf("registry %s limits the rate of pulls and says no for now", ref.Domain)
 	case s.StatusCode >= 500:
-		return fmt.Errorf("registry %s has an error of its own (%d %s)", ref.Domain, s.StatusCode, http.StatusText(s.StatusCode)), "try again later"
+		return "try again later", fmt.Errorf("registry %s has an error of its own (%d %s)", ref.Domain, s.StatusCode, http.StatusText(s.StatusCode))
 	}
-	return s, ""
+	return "", s
 }
