@@ -251,7 +251,7 @@ func TestCVE_2025_52881(t *testing.T) {
 	b.write(fake+"/msgmax", "")
 	b.write(fake+"/oom_score_adj", "")
 	before := string(must(os.ReadFile("/proc/sys/kernel/msgmax")))
-	c := b.config()
+	c := b.config("true")
 	c.Spec.Linux.Sysctl = map[string]string{"kernel.msgmax": "8001"}
 	score := 100
 	c.Spec.Process.OOMScoreAdj = &score

@@ -96,7 +96,7 @@ func TestLimits(t *testing.T) {
 	if strings.Contains(own, ":freezer:"+c.Spec.Linux.CgroupsPath) && b.rt.layout.Mode() == "hybrid" {
 		t.Error("a group that nobody needs was made")
 	}
-	if out, exit := b.exec(k, "sh", "-c", "i=0; while [ $i -lt 40 ]; do sleep 100 & i=$((i+1)); done"); exit.Code == 0 {
+	if out, exit := b.exec(k, "sh", "-c", "i=0; while [ $i -lt 40 ]; do sleep 100 >/dev/null 2>&1 & i=$((i+1)); done"); exit.Code == 0 {
 		t.Errorf("40 processes with a limit of 20: %s", out)
 	}
 }

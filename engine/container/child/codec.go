@@ -85,5 +85,5 @@ func list[T any](c *codec, p *[]T, one func(*codec, *T)) {
 	}
 }
 
-func strings(c *codec, p *[]string) { list(c, p, (*codec).str) }
-func ints(c *codec, p *[]int)       { list(c, p, (*codec).int) }
+func texts(c *codec, p *[]string) { list(c, p, (*codec).str) }
+func numbers(c *codec, p *[]int)  { list(c, p, (*codec).int) }
