@@ -56,10 +56,13 @@ func TestShop(t *testing.T) {
 		"var/lib/postgresql/data/":           "",
 	}))
 	hub.push(t, "redis:7-alpine", v1.Config{
-		Entrypoint: []string{"setpriv", "--reuid=redis", "--regid=redis", "--init-groups"},
-		Cmd:        []string{"redis-server"}, WorkingDir: "/data",
-		Volumes: map[string]struct{}{"/data": {}},
-	}, base, layerOfFiles(t, map[string]string{"data/": "everybody's"}))
+		Entrypoint: []string{"docker-entrypoint.sh"}, Cmd: []string{"redis-server"},
+		WorkingDir: "/data",
+		Volumes:    map[string]struct{}{"/data": {}},
+	}, base, layerOfFiles(t, map[string]string{
+		"usr/local/bin/docker-entrypoint.sh": readFile(t, "testdata/shop/redis-entrypoint.sh"),
+		"data/":                              "everybody's",
+	}))
 	hub.push(t, "nginx:alpine", v1.Config{
 		Cmd: []string{"nginx", "-g", "daemon off;"}, StopSignal: "SIGQUIT",
 	}, base, layerOfFiles(t, map[string]string{
