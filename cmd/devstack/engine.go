@@ -68,13 +68,13 @@ func newEngineStopCmd(e *env) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:   "stop",
-		Short: "End the engine; with --force also the containers that run",
+		Short: "End the engine; with --force also while containers run (they keep running)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return shutdown(cmd.Context(), e, api.ShutdownRequest{Force: force})
 		},
 	}
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "Stop all containers of all projects")
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "Leave running containers to themselves")
 	return cmd
 }
 

@@ -116,7 +116,7 @@ func cmdHTTPGet(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: httpget URL REGEXP")
 	}
-	re := regexp.MustCompile(args[1])
+	re := regexp.MustCompile("(?m)" + args[1])
 	client := http.Client{Timeout: 5 * time.Second}
 	get := func() error {
 		resp, err := client.Get(args[0])

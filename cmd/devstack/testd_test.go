@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"debug/elf"
 	"fmt"
 	"io"
 	"net"
@@ -134,6 +135,11 @@ func cmdOCILayout(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(tw.WriteHeader(&tar.Header{Name: "tmp/", Mode: 0o1777, Typeflag: tar.TypeDir}))
 	add("testd", 0o755, program)
+	for _, lib := range libraries(ts, filepath.Join(ts.Getenv("BIN"), "testd")) {
+		data, err := os.ReadFile(lib)
+		ts.Check(err)
+		add(strings.TrimPrefix(lib, "/"), 0o755, data)
+	}
 	for _, kv := range args[1:] {
 		name, text, _ := strings.Cut(kv, "=")
 		add(strings.TrimPrefix(name, "/"), 0o644, []byte(text+"\n"))
@@ -155,4 +161,30 @@ func cmdOCILayout(ts *testscript.TestScript, neg bool, args []string) {
 	path, err := layout.Write(ts.MkAbs(args[0]), empty.Index)
 	ts.Check(err)
 	ts.Check(path.AppendImage(img))
+}
+
+// libraries are what a program needs that was linked dynamically, as the test
+// binary is with -race: its loader and its libraries.
+func libraries(ts *testscript.TestScript, program string) (paths []string) {
+	f, err := elf.Open(program)
+	ts.Check(err)
+	defer f.Close()
+	interp := f.Section(".interp")
+	if interp == nil {
+		return nil
+	}
+	loader, err := interp.Data()
+	ts.Check(err)
+	paths = append(paths, strings.TrimRight(string(loader), "\x00"))
+	names, err := f.ImportedLibraries()
+	ts.Check(err)
+	for _, name := range names {
+		for _, dir := range []string{"/lib64", "/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"} {
+			if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+				paths = append(paths, filepath.Join(dir, name))
+				break
+			}
+		}
+	}
+	return paths
 }
