@@ -22,7 +22,7 @@ func (rt *Runtime) compile(c Config, g *cgroup.Group) (*child.Program, error) {
 		return nil, err
 	}
 	p := &child.Program{
-		Name: c.ID, Target: -1, RootFD: child.FDFirst, Init: c.Init,
+		Name: c.ID, Target: -1, RootFD: child.FDFirst, Init: c.Init, Fork: c.Init,
 		Propagate: unix.MS_REC | unix.MS_PRIVATE,
 	}
 	var err error
@@ -111,8 +111,8 @@ func compileNamespaces(p *child.Program, s *specs.Spec) error {
 			return errors.New("check spec: a mount namespace cannot be joined")
 		case n.Path != "":
 			p.Joins = append(p.Joins, child.Join{Path: n.Path, Flag: flag})
-			p.NewPID = p.NewPID || flag == unix.CLONE_NEWPID
-		case flag != unix.CLONE_NEWPID: // that one comes with the clone
+			p.Fork = p.Fork || flag == unix.CLONE_NEWPID
+		case flag != unix.CLONE_NEWPID || p.Init: // else it comes with the clone
 			p.Unshare |= flag
 		}
 		seen |= flag

@@ -77,7 +77,7 @@ func (k *Container) bear(ctx context.Context, c Config) (err error) {
 	}
 	n, err := k.rt.bear(ctx, birth{
 		program: program, group: k.group, stdio: [3]*os.File{c.Stdin, c.Stdout, c.Stderr},
-		extra: root, newPID: makesPID(c.Spec),
+		extra: root, newPID: !c.Init && makesPID(c.Spec),
 	})
 	if err != nil {
 		return err

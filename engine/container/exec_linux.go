@@ -35,7 +35,7 @@ func (k *Container) Exec(ctx context.Context, c ExecConfig) (*Process, error) {
 		return nil, ErrNotRunning
 	}
 	p := k.entry()
-	p.NewPID, p.TargetNS = true, joined
+	p.Fork, p.TargetNS = true, joined
 	var err error
 	if p.Process, err = compileProcess(c.Process); err != nil {
 		return nil, err

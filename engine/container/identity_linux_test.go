@@ -303,7 +303,7 @@ func TestInitReapsAndForwards(t *testing.T) {
 	c.Init = true
 	r, w, _ := os.Pipe()
 	defer r.Close()
-	c.Stdout = w
+	c.Stdout, c.Stderr = w, os.Stderr
 	k := b.start(c)
 	w.Close()
 	bufio.NewReader(r).ReadString('\n')

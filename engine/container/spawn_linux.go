@@ -52,7 +52,7 @@ func (rt *Runtime) bear(ctx context.Context, b birth) (*newborn, error) {
 		w.close()
 		return nil, err
 	}
-	n := &newborn{process: p, wire: w, forks: b.program.NewPID}
+	n := &newborn{process: p, wire: w, forks: b.program.Fork}
 	stop := w.within(ctx)
 	defer stop()
 	if err := n.raise(b.program); err != nil {
@@ -116,6 +116,7 @@ func (n *newborn) follow(body []byte) error {
 // end while it is a zombie.
 func (n *newborn) discard() {
 	n.wire.f.SetDeadline(time.Time{})
+	n.wire.endWrites() // a child that still reads its program gives up
 	for n.forks {
 		kind, body, fd, err := n.wire.next()
 		if fd != nil {

@@ -40,6 +40,13 @@ func (w *wire) write(b []byte) error {
 	return err
 }
 
+// endWrites lets the child read the end of what we had to say.
+func (w *wire) endWrites() {
+	if conn, err := w.f.SyscallConn(); err == nil {
+		conn.Control(func(fd uintptr) { unix.Shutdown(int(fd), unix.SHUT_WR) })
+	}
+}
+
 // next reads one message. A fault comes as *ChildError, the end as io.EOF.
 func (w *wire) next() (kind byte, body []byte, fd *os.File, err error) {
 	head := make([]byte, child.MessageHead)

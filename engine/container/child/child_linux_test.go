@@ -20,7 +20,7 @@ func TestNumbers(t *testing.T) {
 		"fsopen": {sysFsopen, unix.SYS_FSOPEN}, "fsconfig": {sysFsconfig, unix.SYS_FSCONFIG}, "fsmount": {sysFsmount, unix.SYS_FSMOUNT},
 		"close_range": {sysCloseRange, unix.SYS_CLOSE_RANGE}, "openat2": {sysOpenat2, unix.SYS_OPENAT2},
 		"mount_setattr": {sysMountSetattr, unix.SYS_MOUNT_SETATTR}, "setns": {sysSetns, unix.SYS_SETNS},
-		"execveat": {sysExecveat, unix.SYS_EXECVEAT}, "seccomp": {sysSeccomp, unix.SYS_SECCOMP},
+		"PR_SET_CHILD_SUBREAPER": {prSetChildSubreaper, unix.PR_SET_CHILD_SUBREAPER}, "seccomp": {sysSeccomp, unix.SYS_SECCOMP},
 		"AT_FDCWD": {atFDCWD, unix.AT_FDCWD}, "AT_EMPTY_PATH": {atEmptyPath, unix.AT_EMPTY_PATH}, "AT_RECURSIVE": {atRecursive, unix.AT_RECURSIVE},
 		"OPEN_TREE_CLONE": {openTreeCopy, unix.OPEN_TREE_CLONE}, "MOVE_MOUNT_F_EMPTY_PATH": {moveFEmpty, unix.MOVE_MOUNT_F_EMPTY_PATH},
 		"MOVE_MOUNT_T_EMPTY_PATH": {moveTEmpty, unix.MOVE_MOUNT_T_EMPTY_PATH}, "FSCONFIG_SET_FLAG": {fsSetFlag, unix.FSCONFIG_SET_FLAG},
@@ -93,7 +93,7 @@ func TestImports(t *testing.T) {
 
 func sample() Program {
 	return Program{
-		Name: "n", Target: -1, RootFD: 5, Joins: []Join{{"/proc/1/ns/net", 7}}, Unshare: 1 << 30, NewPID: true, Propagate: 3,
+		Name: "n", Target: -1, RootFD: 5, Joins: []Join{{"/proc/1/ns/net", 7}}, Unshare: 1 << 30, Fork: true, Propagate: 3,
 		Submounts: []Submount{{"/a", "/b"}},
 		Mounts:    []Mount{{Source: "s", Type: "tmpfs", Target: "/t", Options: []Option{{"k", "v", false}, {"f", "", true}}, Recursive: true, Attr: 1, NSPid: 4, Optional: true, Link: "l"}},
 		Files:     []File{{"/etc/hosts", []byte("x"), 0o644, 1, 2}}, SetupDev: true, Devices: []Device{{"/dev/null", 0o20666, 259, 0, 0}},

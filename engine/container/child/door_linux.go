@@ -6,11 +6,8 @@ import (
 )
 
 func init() {
-	switch mode, _ := syscall.Getenv(Door); mode {
-	case DoorRun:
+	if mode, _ := syscall.Getenv(Door); mode == DoorRun {
 		run()
-	case DoorReap:
-		reap()
 	}
 }
 
@@ -144,14 +141,14 @@ func namespaces(p *Program) *Fault {
 			return fault("unshare", "namespaces", e)
 		}
 	}
-	if p.NewPID {
+	if p.Fork {
 		return rebirth()
 	}
 	return nil
 }
 
-// rebirth forks, because a pid namespace that is joined holds for children
-// only. The engine stays the parent (CLONE_PARENT), learns the pid from us and
+// rebirth forks, because a pid namespace that is joined or unshared holds for
+// children only, and because a reaper must be a process of one thread. The engine stays the parent (CLONE_PARENT), learns the pid from us and
 // reaps the first half. The second half waits until the pid is on the socket:
 // its own messages must come after, or nobody would know whom to reap, and a
 // process that nobody reaps keeps its pid namespace from ending.

@@ -79,7 +79,7 @@ func pathList(env []string) []string {
 // nobody's x bit, or not a file.
 func executable(path string) *Fault {
 	var st syscall.Stat_t
-	if _, _, e := syscall.RawSyscall6(syscall.SYS_NEWFSTATAT, uintptr(0)+fdArg(atFDCWD), uintptr(unsafe.Pointer(cstr(path))),
+	if _, _, e := syscall.RawSyscall6(sysFstatat, uintptr(0)+fdArg(atFDCWD), uintptr(unsafe.Pointer(cstr(path))),
 		uintptr(unsafe.Pointer(&st)), 0, 0, 0); e != 0 {
 		return fault("exec", path, e)
 	}

@@ -1,20 +1,16 @@
 package child
 
 // Door is the environment variable that turns this binary into the child; its
-// value is the Program's mode. Its argv is "devstack child" for those who look
-// at ps.
-const Door = "_DEVSTACK_CHILD"
-
-// Values of Door.
+// value is DoorRun. Its argv is "devstack child" for those who look at ps.
 const (
-	DoorRun  = "run"  // descriptor 3 is the socket, a Program follows
-	DoorReap = "reap" // pid 1 of a container with init: see reap_linux.go
+	Door    = "_DEVSTACK_CHILD"
+	DoorRun = "run"
 )
 
 // Descriptors that the parent hands over at fixed places.
 const (
 	FDSocket = 3
-	FDExe    = 4 // the protected binary, for the reaper
+	FDExe    = 4 // the protected binary, which is executed by this number
 	FDFirst  = 5 // Program.RootFD, Program.Target: from here on
 )
 
@@ -28,7 +24,7 @@ type Program struct {
 	TargetNS  int    // CLONE_NEW* flags to enter of it
 	Joins     []Join // by path, in order
 	Unshare   int    // CLONE_NEW* flags to make
-	NewPID    bool   // Joins changed the pid namespace: fork to be in it
+	Fork      bool   // to be in the pid namespace that was joined or made
 	Propagate int    // MS_* of the whole tree before anything is attached
 
 	// Root filesystem; empty for exec.
@@ -161,7 +157,7 @@ func (p *Program) fields(c *codec) {
 	c.int(&p.TargetNS)
 	list(c, &p.Joins, func(c *codec, j *Join) { c.str(&j.Path); c.int(&j.Flag) })
 	c.int(&p.Unshare)
-	c.flag(&p.NewPID)
+	c.flag(&p.Fork)
 	c.int(&p.Propagate)
 	c.int(&p.RootFD)
 	list(c, &p.Submounts, func(c *codec, s *Submount) { c.str(&s.Source); c.str(&s.Target) })

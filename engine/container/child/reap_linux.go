@@ -7,19 +7,20 @@ import (
 
 // A container with init: true has our reaper as pid 1.
 //
-//	pid 1: setup ... fork -------------------> confine, execve(service)
-//	          |
-//	          confine, execve(this binary)  -> forward signals, reap, exit as
-//	                                           the service did
+//	first half: unshare(pid), fork -> pid 1: setup ... fork -> confine, execve
+//	                                  confine, close all,      (the service)
+//	                                  forward signals, reap,
+//	                                  exit as the service did
 //
-// Pid 1 executes the binary once more because the threads that Go's runtime has
-// already started would keep the old privileges: capabilities and filters
-// belong to threads. The binary comes from the protected descriptor FDExe.
+// Pid 1 is a fork of a Go process in which only the forking thread exists: no
+// thread of the runtime keeps our privileges (capabilities and filters belong to
+// threads) or takes a signal away, and all are blocked. It makes raw system
+// calls only and never executes anything, so it costs no second start.
 
-const reapEnv = "_DEVSTACK_SERVICE"
-
+// underReaper starts the service and becomes the reaper. It returns only in the
+// service, with what went wrong.
 func underReaper(p *Program, t target) *Fault {
-	setMask(^uint64(0)) // stays so in pid 1: it takes its signals with sigtimedwait
+	setMask(^uint64(0)) // execute clears it in the service
 	pid, e := raw(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0)
 	if e != 0 {
 		return fault("clone", "", e)
@@ -33,41 +34,28 @@ func underReaper(p *Program, t target) *Fault {
 		}
 		return execute(t)
 	}
+	// Where it is not pid 1 orphans come to it all the same.
+	raw(syscall.SYS_PRCTL, prSetChildSubreaper, 1, 0, 0, 0)
+	if f := chdir("/"); f != nil {
+		return f
+	}
 	if f := confine(&p.Process); f != nil {
 		return f
 	}
-	return executeReaper(pid)
-}
-
-func executeReaper(service int) *Fault {
-	// A descriptor with close-on-exec can be executed; none is left open.
-	if _, e := raw(sysCloseRange, FDSocket, 0xffffffff, closeRangeCloexec); e != 0 {
-		return fault("close descriptors", "", e)
-	}
-	empty := cstr("")
-	argv := cstrs([]string{"devstack", "init"})
-	envp := cstrs([]string{Door + "=" + DoorReap, reapEnv + "=" + itoa(service), "GOGC=off", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1"})
-	_, _, e := syscall.RawSyscall6(sysExecveat, FDExe, uintptr(unsafe.Pointer(empty)), uintptr(unsafe.Pointer(argv)),
-		uintptr(unsafe.Pointer(envp)), atEmptyPath, 0)
-	return fault("start init", "devstack", e)
+	raw(sysCloseRange, FDSocket, 0xffffffff, 0)
+	reap(pid)
+	return nil
 }
 
 // reap is pid 1 for the rest of the container's life.
-func reap() {
-	raw(syscall.SYS_PRCTL, prSetDumpable, 0, 0, 0, 0)
-	value, _ := syscall.Getenv(reapEnv)
-	service := 0
-	for i := range len(value) {
-		service = service*10 + int(value[i]-'0')
-	}
+func reap(service int) {
+	all := ^uint64(0)
 	for {
 		if code, done := collect(service); done {
 			exit(code)
 		}
-		all := ^uint64(0)
-		// Through the scheduler, which may sleep meanwhile.
-		sig, _, e := syscall.Syscall6(syscall.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&all)), 0, 0, 8, 0, 0)
-		if e != 0 || syscall.Signal(sig) == syscall.SIGCHLD || syscall.Signal(sig) == syscall.SIGURG {
+		sig, _, e := syscall.RawSyscall6(syscall.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&all)), 0, 0, 8, 0, 0)
+		if e != 0 || syscall.Signal(sig) == syscall.SIGCHLD {
 			continue
 		}
 		raw(syscall.SYS_KILL, uintptr(service), sig)

@@ -41,13 +41,14 @@ const (
 	oPath    = 0x200000
 	oCloexec = syscall.O_CLOEXEC
 
-	prSetKeepcaps   = 8
-	prCapbsetDrop   = 24
-	prSetDumpable   = 4
-	prSetNoNewPrivs = 38
-	prCapAmbient    = 47
-	capAmbientRaise = 2
-	capAmbientClear = 4
+	prSetKeepcaps       = 8
+	prCapbsetDrop       = 24
+	prSetChildSubreaper = 36
+	prSetDumpable       = 4
+	prSetNoNewPrivs     = 38
+	prCapAmbient        = 47
+	capAmbientRaise     = 2
+	capAmbientClear     = 4
 
 	closeRangeCloexec = 4
 

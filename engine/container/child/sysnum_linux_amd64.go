@@ -1,7 +1,7 @@
 package child
 
 const (
-	sysSetns    = 308
-	sysExecveat = 322
-	sysSeccomp  = 317
+	sysSetns   = 308
+	sysFstatat = 262
+	sysSeccomp = 317
 )

@@ -1,7 +1,7 @@
 package child
 
 const (
-	sysSetns    = 268
-	sysExecveat = 281
-	sysSeccomp  = 277
+	sysSetns   = 268
+	sysFstatat = 79
+	sysSeccomp = 277
 )
