@@ -13,6 +13,7 @@ import (
 	"devstack/engine/api"
 	"devstack/engine/container"
 	"devstack/engine/event"
+	"devstack/engine/image/registry"
 	"devstack/engine/image/store"
 	"devstack/engine/state"
 	"devstack/engine/supervise"
@@ -37,6 +38,7 @@ type Engine struct {
 	cfg     Config
 	m       *supervise.Machine
 	images  *store.Store
+	remote  *registry.Client // shared: connections and tokens serve every pull
 	started time.Time
 	adopted int
 
@@ -87,6 +89,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err != nil {
 		return nil, errors.Join(err, m.Runtime.Close())
 	}
+	e.remote = registry.New(registry.Options{})
 	m.Init()
 	if err := e.adopt(ctx, restored); err != nil {
 		cfg.Warn(err)
@@ -96,6 +99,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 
 // Close gives back what the engine holds; containers go on running.
 func (e *Engine) Close() error {
+	e.images.Close()
 	return errors.Join(e.m.Network.Close(), e.m.Runtime.Close())
 }
 

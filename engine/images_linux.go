@@ -96,7 +96,7 @@ func (e *Engine) fetch(ctx context.Context, wish imageWish, emit func(api.Messag
 		}
 		emit(api.Message{Progress: &api.Progress{ID: shortDigest(string(p.Layer)), Parent: id, State: layerState(p.State), Text: layerTexts[p.State], Current: p.Current, Total: p.Total}})
 	}
-	img, err := fetch.Ensure(ctx, e.images, wish.ref, fetch.Options{Policy: wish.policy, Platform: wish.platform, Progress: progress})
+	img, err := fetch.Ensure(ctx, e.images, wish.ref, fetch.Options{Policy: wish.policy, Platform: wish.platform, Progress: progress, Registry: e.remote})
 	pulled := false
 	began.Do(func() { pulled = true })
 	switch {

@@ -124,6 +124,7 @@ func (p *process) endIfIdle() {
 	if p.engine == nil || p.engine.Busy() {
 		// Memory that the last operation needed goes back to the machine.
 		debug.FreeOSMemory()
+		guard.Trim()
 		return
 	}
 	if p.server.CloseIfIdle() {
@@ -143,6 +144,7 @@ func (p *process) finish(status int) {
 func (p *process) shutdown(_ context.Context, req api.ShutdownRequest, _ func(api.Message)) (struct{}, error) {
 	switch {
 	case req.Restart:
+		p.server.Refuse() // nothing new begins on an engine that ends
 		if req.Exe != "" {
 			if err := p.link.UseBinary(req.Exe); err != nil {
 				return struct{}{}, err
@@ -155,6 +157,7 @@ func (p *process) shutdown(_ context.Context, req api.ShutdownRequest, _ func(ap
 			Message: "containers are still running", Hint: "`devstack down` stops a project, `devstack engine stop --force` leaves them running without an engine",
 		}
 	}
+	p.server.Refuse()
 	p.finish(guard.StatusDone)
 	return struct{}{}, nil
 }

@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"devstack/compose"
+	"devstack/engine/container"
 )
 
 // Security is what security_opt asks for.
@@ -63,26 +63,18 @@ func ParseSecurityOpt(opts []string) (Security, error) {
 
 // seccompProfile loads what sec asks for; nil means unconfined. The default
 // depends on the capabilities that spec grants.
-func seccompProfile(sec Security, spec *specs.Spec, fallback func(*specs.Spec) (*specs.LinuxSeccomp, error)) (*specs.LinuxSeccomp, error) {
+func seccompProfile(sec Security, spec *specs.Spec) (*specs.LinuxSeccomp, error) {
 	switch sec.Seccomp {
 	case "unconfined":
 		return nil, nil
 	case "", "builtin":
-		return fallback(spec)
+		return container.DefaultSeccomp(spec)
 	}
 	b, err := os.ReadFile(sec.Seccomp)
 	if err != nil {
 		return nil, fmt.Errorf("read seccomp profile: %w", err)
 	}
-	return parseProfile(b)
-}
-
-func parseProfile(b []byte) (*specs.LinuxSeccomp, error) {
-	var p specs.LinuxSeccomp
-	if err := json.Unmarshal(b, &p); err != nil {
-		return nil, fmt.Errorf("read seccomp profile: %w", err)
-	}
-	return &p, nil
+	return container.LoadSeccomp(b, spec)
 }
 
 // Capabilities is the set that a service's container keeps: def plus cap_add

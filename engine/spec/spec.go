@@ -76,7 +76,7 @@ func Build(in Input) (*specs.Spec, error) {
 		Linux:       linux,
 	}
 	if !s.Privileged {
-		if linux.Seccomp, err = seccompProfile(sec, out, container.DefaultSeccomp); err != nil {
+		if linux.Seccomp, err = seccompProfile(sec, out); err != nil {
 			return nil, err
 		}
 	}

@@ -68,19 +68,37 @@ func (u *Unit) resume(ctx context.Context, restored map[string]*os.File) (bool, 
 		go u.watchAgain(r)
 		return true, nil
 	}
-	c, err := u.adoptProcess(ctx)
-	if err != nil {
-		return false, err
-	}
-	r.set(c)
 	if len(u.rec.Published) > 0 {
 		if _, err := u.p.Publish(ctx, &u.rec.Declared, u.number, portOwner(&u.rec)); err != nil {
 			u.m.warn(fmt.Errorf("container %s: %w", u.name, err))
 		}
 	}
+	c, err := u.adoptProcess(ctx)
+	if errors.Is(err, container.ErrNotRunning) {
+		go u.watchDead(r)
+		return false, nil
+	}
+	if err != nil {
+		close(r.ended)
+		return false, err
+	}
+	r.set(c)
 	u.announce()
 	go u.watch(r)
 	return true, nil
+}
+
+// watchDead is watch for a process that ended while there was no engine.
+func (u *Unit) watchDead(r *run) {
+	exit := u.m.exitOfDead(u.rec.PID, u.rec.StartTime)
+	delay, again := policyOf(&u.rec.Declared).next(exit.Code, 0, 0)
+	again = again && !r.halted()
+	u.reap(context.Background(), r, exit, again)
+	if again && u.relaunch(context.Background(), r, delay) {
+		u.watch(r)
+		return
+	}
+	u.ended(r)
 }
 
 // watchAgain is watch for a run that was between two processes.
@@ -89,9 +107,7 @@ func (u *Unit) watchAgain(r *run) {
 		u.watch(r)
 		return
 	}
-	close(r.ended)
-	u.p.notify()
-	u.m.Idle()
+	u.ended(r)
 }
 
 // takeOutput goes on with the container's streams: the guard's descriptors, or

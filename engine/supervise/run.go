@@ -16,14 +16,7 @@ import (
 // says.
 func (u *Unit) watch(r *run) {
 	ctx := context.Background() // a run outlives the request that began it
-	defer func() {
-		close(r.ended)
-		u.p.notify()
-		u.m.Idle()
-		if u.rec.AutoRemove {
-			go u.removeOnce()
-		}
-	}()
+	defer u.ended(r)
 	policy := policyOf(&u.rec.Declared)
 	for attempts := 0; ; attempts++ {
 		began := time.Now()
@@ -41,6 +34,16 @@ func (u *Unit) watch(r *run) {
 		if !u.relaunch(ctx, r, delay) {
 			return
 		}
+	}
+}
+
+// ended marks the end of a run: no process, and none that comes by itself.
+func (u *Unit) ended(r *run) {
+	close(r.ended)
+	u.p.notify()
+	u.m.Idle()
+	if u.rec.AutoRemove {
+		go u.removeOnce()
 	}
 }
 
@@ -155,18 +158,26 @@ func (u *Unit) reap(ctx context.Context, r *run, exit container.Exit, again bool
 	u.emit("die", "exitCode", strconv.Itoa(exit.Code), "restarting", strconv.FormatBool(again))
 }
 
-// exitElsewhere finds the exit status of a process that is not our child: the
-// guard reaps it and tells, or nobody knows.
+// exitElsewhere finds the exit status of a process that is not our child.
 func (m *Machine) exitElsewhere(c *container.Container, err error) container.Exit {
+	exit := m.exitOfDead(c.PID(), c.StartTime())
+	if exit.Code == unknownExit {
+		m.warn(err)
+	}
+	return exit
+}
+
+// exitOfDead asks the guard, which reaps the containers of an engine that
+// died. It may have to be waited for; nobody else knows.
+func (m *Machine) exitOfDead(pid int, start uint64) container.Exit {
 	if m.Guard != nil {
 		select {
-		case e := <-m.Guard.Exited(c.PID(), c.StartTime()):
+		case e := <-m.Guard.Exited(pid, start):
 			return container.Exit{Code: e.Code()}
 		case <-m.Guard.Done():
 		case <-time.After(guardAnswer):
 		}
 	}
-	m.warn(err)
 	return container.Exit{Code: unknownExit}
 }
 
