@@ -22,7 +22,7 @@ func (rt *Runtime) compile(c Config, g *cgroup.Group) (*child.Program, error) {
 		return nil, err
 	}
 	p := &child.Program{
-		Name: c.ID, Target: -1, RootFD: child.FDFirst, Init: c.Init, Fork: c.Init,
+		Name: c.ID, Target: -1, Init: c.Init, Fork: c.Init,
 		Propagate: unix.MS_REC | unix.MS_PRIVATE,
 	}
 	var err error

@@ -58,7 +58,11 @@ func checkID(id string) error {
 	return nil
 }
 
+// bear mounts the root while the rest goes on: the cgroup is made, the child is
+// forked and starts, and gets the root with its program.
 func (k *Container) bear(ctx context.Context, c Config) (err error) {
+	root := mountAside(c)
+	defer root.release()
 	if path := c.Spec.Linux.CgroupsPath; path != "" {
 		if k.group, err = k.rt.layout.Make(path, c.Spec.Linux.Resources); err != nil {
 			return err
@@ -68,16 +72,9 @@ func (k *Container) bear(ctx context.Context, c Config) (err error) {
 	if err != nil {
 		return err
 	}
-	root := c.RootMount
-	if root == nil {
-		if root, err = MountRoot(c.Root); err != nil {
-			return err
-		}
-		defer root.Close()
-	}
 	n, err := k.rt.bear(ctx, birth{
 		program: program, group: k.group, stdio: [3]*os.File{c.Stdin, c.Stdout, c.Stderr},
-		extra: root, newPID: !c.Init && makesPID(c.Spec),
+		root: root.wait, newPID: !c.Init && makesPID(c.Spec),
 	})
 	if err != nil {
 		return err
@@ -85,6 +82,39 @@ func (k *Container) bear(ctx context.Context, c Config) (err error) {
 	k.newborn, k.process, k.console = n, n.process, n.console
 	k.seccomp, k.flags = program.Process.Seccomp, program.Process.SeccompFlag
 	return nil
+}
+
+// aside is a root that is being mounted.
+type aside struct {
+	done chan struct{}
+	file *os.File
+	err  error
+	ours bool
+}
+
+func mountAside(c Config) *aside {
+	a := &aside{done: make(chan struct{}), file: c.RootMount, ours: c.RootMount == nil}
+	if !a.ours {
+		close(a.done)
+		return a
+	}
+	go func() {
+		defer close(a.done)
+		a.file, a.err = MountRoot(c.Root)
+	}()
+	return a
+}
+
+func (a *aside) wait() (*os.File, error) {
+	<-a.done
+	return a.file, a.err
+}
+
+// release waits for the mount, too: nobody else knows of it.
+func (a *aside) release() {
+	if f, err := a.wait(); err == nil && a.ours {
+		f.Close()
+	}
 }
 
 func makesPID(s *specs.Spec) bool {
@@ -261,5 +291,5 @@ func (k *Container) removeGroup(ctx context.Context) error {
 
 // program for joining this container.
 func (k *Container) entry() *child.Program {
-	return &child.Program{Name: k.id, Target: child.FDFirst, RootFD: -1}
+	return &child.Program{Name: k.id, Target: child.FDTarget}
 }

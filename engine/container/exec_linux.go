@@ -47,7 +47,7 @@ func (k *Container) Exec(ctx context.Context, c ExecConfig) (*Process, error) {
 		return nil, err
 	}
 	n, err := k.execHalves(ctx, birth{
-		program: p, group: k.group, extra: k.process.pidfd,
+		program: p, group: k.group, target: k.process.pidfd,
 		stdio: [3]*os.File{c.Stdin, c.Stdout, c.Stderr},
 	})
 	if err != nil {

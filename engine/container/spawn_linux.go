@@ -21,8 +21,10 @@ type birth struct {
 	program *child.Program
 	group   *cgroup.Group // may be nil
 	stdio   [3]*os.File   // nil: /dev/null
-	extra   *os.File      // at child.FDFirst
 	newPID  bool
+
+	root   func() (*os.File, error) // to send with the program; may be nil
+	target *os.File                 // at child.FDTarget; may be nil
 }
 
 // A newborn is a child that has set everything up and waits for the order to
@@ -55,7 +57,7 @@ func (rt *Runtime) bear(ctx context.Context, b birth) (*newborn, error) {
 	n := &newborn{process: p, wire: w, forks: b.program.Fork}
 	stop := w.within(ctx)
 	defer stop()
-	if err := n.raise(b.program); err != nil {
+	if err := n.raise(b); err != nil {
 		stop()
 		n.discard()
 		if ctx.Err() != nil {
@@ -67,10 +69,17 @@ func (rt *Runtime) bear(ctx context.Context, b birth) (*newborn, error) {
 }
 
 // raise sends the program and follows the child until it is ready.
-func (n *newborn) raise(p *child.Program) error {
+func (n *newborn) raise(b birth) error {
+	var root *os.File
+	if b.root != nil {
+		var err error
+		if root, err = b.root(); err != nil {
+			return err
+		}
+	}
 	// A child that fails early closes the socket while we write; its fault says
 	// more than EPIPE.
-	werr := n.wire.write(p.Encode())
+	werr := n.wire.send(b.program.Encode(), root)
 	for {
 		kind, body, fd, err := n.wire.next()
 		switch {
@@ -176,7 +185,7 @@ func (rt *Runtime) fork(b birth, socket *os.File) (pid, pidfd int, err error) {
 }
 
 func (rt *Runtime) forkHere(b birth, socket *os.File) (pid, pidfd int, err error) {
-	files := make([]uintptr, 0, child.FDFirst+1)
+	files := make([]uintptr, 0, child.FDTarget+1)
 	for _, f := range b.stdio {
 		if f == nil {
 			f = rt.null
@@ -184,8 +193,8 @@ func (rt *Runtime) forkHere(b birth, socket *os.File) (pid, pidfd int, err error
 		files = append(files, f.Fd())
 	}
 	files = append(files, socket.Fd(), rt.exe.Fd())
-	if b.extra != nil {
-		fd, err := number(b.extra)
+	if b.target != nil {
+		fd, err := number(b.target)
 		if err != nil {
 			return 0, -1, err
 		}

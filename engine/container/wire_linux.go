@@ -40,6 +40,30 @@ func (w *wire) write(b []byte) error {
 	return err
 }
 
+// send writes b; f, if there is one, goes with the first byte.
+func (w *wire) send(b []byte, f *os.File) error {
+	if f == nil {
+		return w.write(b)
+	}
+	fd, err := number(f)
+	if err != nil {
+		return err
+	}
+	conn, err := w.f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var serr error
+	err = conn.Write(func(to uintptr) bool {
+		serr = unix.Sendmsg(int(to), b[:1], unix.UnixRights(int(fd)), nil, unix.MSG_NOSIGNAL)
+		return !errors.Is(serr, unix.EAGAIN)
+	})
+	if err = errors.Join(err, serr); err != nil {
+		return fmt.Errorf("write to child: %w", err)
+	}
+	return w.write(b[1:])
+}
+
 // endWrites lets the child read the end of what we had to say.
 func (w *wire) endWrites() {
 	if conn, err := w.f.SyscallConn(); err == nil {

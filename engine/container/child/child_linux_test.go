@@ -93,7 +93,7 @@ func TestImports(t *testing.T) {
 
 func sample() Program {
 	return Program{
-		Name: "n", Target: -1, RootFD: 5, Joins: []Join{{"/proc/1/ns/net", 7}}, Unshare: 1 << 30, Fork: true, Propagate: 3,
+		Name: "n", Target: -1, Joins: []Join{{"/proc/1/ns/net", 7}}, Unshare: 1 << 30, Fork: true, Propagate: 3,
 		Submounts: []Submount{{"/a", "/b"}},
 		Mounts:    []Mount{{Source: "s", Type: "tmpfs", Target: "/t", Options: []Option{{"k", "v", false}, {"f", "", true}}, Recursive: true, Attr: 1, NSPid: 4, Optional: true, Link: "l"}},
 		Files:     []File{{"/etc/hosts", []byte("x"), 0o644, 1, 2}}, SetupDev: true, Devices: []Device{{"/dev/null", 0o20666, 259, 0, 0}},

@@ -26,7 +26,7 @@
 // One stream socket, descriptor 3:
 //
 //	parent                                child
-//	  | -- length, Program ----------------> |
+//	  | -- length (+ root), Program -------> |
 //	  |                                      | (a new pid namespace is joined:
 //	  | <-- pid ---------------------------- |  the child forks with CLONE_PARENT)
 //	  | <-- console (SCM_RIGHTS) ----------- | (a terminal was asked for)

@@ -11,7 +11,7 @@ const (
 const (
 	FDSocket = 3
 	FDExe    = 4 // the protected binary, which is executed by this number
-	FDFirst  = 5 // Program.RootFD, Program.Target: from here on
+	FDTarget = 5 // Program.Target: pidfd of the container to enter
 )
 
 // Program is a container's birth (or a process's entry into a running one)
@@ -28,7 +28,7 @@ type Program struct {
 	Propagate int    // MS_* of the whole tree before anything is attached
 
 	// Root filesystem; empty for exec.
-	RootFD       int // detached mount of the root
+	RootFD       int // detached mount of the root; comes as SCM_RIGHTS with the first byte, not on the wire
 	Submounts    []Submount
 	Mounts       []Mount
 	Files        []File
@@ -159,7 +159,6 @@ func (p *Program) fields(c *codec) {
 	c.int(&p.Unshare)
 	c.flag(&p.Fork)
 	c.int(&p.Propagate)
-	c.int(&p.RootFD)
 	list(c, &p.Submounts, func(c *codec, s *Submount) { c.str(&s.Source); c.str(&s.Target) })
 	list(c, &p.Mounts, (*codec).mount)
 	list(c, &p.Files, func(c *codec, f *File) {

@@ -21,21 +21,60 @@ func (f *Fault) exitCode() int {
 	return 126
 }
 
-// receive reads the Program; false means that the engine is gone.
+// receive reads the Program and the root's mount that comes with it; false
+// means that the engine is gone.
 func receive(p *Program) bool {
 	head := make([]byte, 8)
-	if !readFull(head) {
+	n, root := readRights(head)
+	if n <= 0 || !readFull(head[n:]) {
 		return false
 	}
-	n := uint64(0)
+	length := uint64(0)
 	c := codec{buf: head, reading: true}
-	c.num(&n)
+	c.num(&length)
 	const most = 64 << 20
-	if n > most {
+	if length > most {
 		return false
 	}
-	body := make([]byte, n)
-	return readFull(body) && p.Decode(body)
+	body := make([]byte, length)
+	if !readFull(body) || !p.Decode(body) {
+		return false
+	}
+	p.RootFD = root
+	return true
+}
+
+// rights is a control message with one descriptor.
+type rights struct {
+	head syscall.Cmsghdr
+	fd   int32
+	_    int32
+}
+
+const solSocket, scmRights = 1, 1
+
+// readRights reads some bytes and the descriptor that comes with them, or -1.
+func readRights(b []byte) (n, fd int) {
+	var control rights
+	iov := syscall.Iovec{Base: &b[0]}
+	iov.SetLen(len(b))
+	msg := syscall.Msghdr{Iov: &iov, Iovlen: 1, Control: (*byte)(unsafe.Pointer(&control))}
+	msg.SetControllen(int(unsafe.Sizeof(control)))
+	for {
+		const cmsgCloexec = 0x40000000
+		// Through the scheduler, as read: the engine may still mount the root.
+		r, _, e := syscall.Syscall(syscall.SYS_RECVMSG, FDSocket, uintptr(unsafe.Pointer(&msg)), cmsgCloexec)
+		if e == syscall.EINTR {
+			continue
+		}
+		if e != 0 {
+			return -1, -1
+		}
+		if control.head.Level != solSocket || control.head.Type != scmRights {
+			return int(r), -1
+		}
+		return int(r), int(control.fd)
+	}
 }
 
 func readFull(b []byte) bool {
@@ -58,12 +97,6 @@ func send(kind byte, body func(*codec), fd int) *Fault {
 		}
 		return nil
 	}
-	type rights struct {
-		head syscall.Cmsghdr
-		fd   int32
-		_    int32
-	}
-	const solSocket, scmRights = 1, 1
 	control := rights{head: syscall.Cmsghdr{Level: solSocket, Type: scmRights}, fd: int32(fd)}
 	control.head.SetLen(int(unsafe.Sizeof(control.head)) + 4)
 	iov := syscall.Iovec{Base: &b[0]}
