@@ -204,7 +204,7 @@ func (u *Unit) discard(ctx context.Context, anonymous []string) error {
 	if u.journal != nil {
 		errs = append(errs, u.journal.Close())
 	}
-	errs = append(errs, snapshot.Remove(u.m.Roots.Data, u.id), os.RemoveAll(filepath.Join(u.dataDir(), "log")))
+	errs = append(errs, os.RemoveAll(filepath.Join(u.dataDir(), "log")), snapshot.Remove(u.m.Roots.Data, u.id))
 	errs = append(errs, u.m.Records.RemoveContainer(u.p.Name, u.id))
 	for _, name := range anonymous {
 		errs = append(errs, u.m.Volumes.Remove(ctx, name))
