@@ -19,10 +19,10 @@ import (
 )
 
 type configOptions struct {
-	format, output, hash                 string
-	quiet                                bool
-	services, volumes, networks, images  bool
-	profiles, environment, noInterpolate bool
+	format, output, hash                string
+	quiet                               bool
+	services, volumes, networks, images bool
+	profiles, environment               bool
 }
 
 func newConfigCmd(e *env) *cobra.Command {
