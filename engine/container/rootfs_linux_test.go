@@ -308,3 +308,26 @@ func TestMountErrors(t *testing.T) {
 		t.Errorf("left behind: %q", left)
 	}
 }
+
+// rootfs:/ is the machine's own tree below an overlay whose upper is in it.
+func TestTheMachineAsRoot(t *testing.T) {
+	b := newBox(t)
+	c := b.config()
+	c.Root.Lower = []string{"/"}
+	c.Files = []File{{Path: "/etc/resolv.conf", Data: []byte("mine")}}
+	for _, target := range []string{"/run", "/tmp"} {
+		c.Spec.Mounts = append(c.Spec.Mounts, specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: target, Options: []string{"nosuid", "nodev", "mode=1777"}})
+	}
+	host := must(os.ReadFile("/etc/resolv.conf"))
+	c.Spec.Process.Env = []string{"PATH=/usr/bin:/bin"}
+	out := b.shWith(c, "cat /etc/resolv.conf; touch /usr/written-by-container; ls -A /tmp; ls -A /run; ls -d /proc/[0-9]* | head -n 1; id -u")
+	if out != "mine/proc/1\n0\n" {
+		t.Errorf("got %q", out)
+	}
+	if _, err := os.Stat("/usr/written-by-container"); err == nil {
+		t.Error("the machine was written to")
+	}
+	if after := must(os.ReadFile("/etc/resolv.conf")); string(after) != string(host) {
+		t.Error("the machine's resolv.conf has changed")
+	}
+}

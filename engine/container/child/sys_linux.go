@@ -85,8 +85,6 @@ func cstr(s string) *byte {
 	return &b[0]
 }
 
-func ptr(b *byte) uintptr { return uintptr(unsafe.Pointer(b)) }
-
 func cstrs(list []string) **byte {
 	v := make([]*byte, len(list)+1)
 	for i, s := range list {
