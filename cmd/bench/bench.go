@@ -86,6 +86,7 @@ func (b *bench) devstackRun(path string, small []program, self program) {
 	for _, n := range b.sizes {
 		b.coldUp(t, n)
 	}
+	b.memory(t)
 	keep, err := writeProject(b.dir, "keep", flatProject(1, t.image))
 	if err == nil {
 		_, err = t.run(keep, "up", "-d") // the engine stays
@@ -95,7 +96,6 @@ func (b *bench) devstackRun(path string, small []program, self program) {
 		return
 	}
 	b.verbs(t)
-	b.memory(t)
 	b.ports(t, "oci:"+filepath.Join(b.dir, "net-image")+":net")
 	if _, err := t.run(keep, "down"); err != nil {
 		b.report.fail(t.name, "down", err)

@@ -14,7 +14,7 @@ import (
 const settle = 3 * time.Second
 
 // memory measures the proportional set size of everything of ours at 20 and at
-// 100 idle services.
+// 100 idle services, each with an engine that has done nothing else.
 func (b *bench) memory(t tool) {
 	if !b.wanted(t, "memory") {
 		return
@@ -23,6 +23,9 @@ func (b *bench) memory(t tool) {
 	for _, n := range []int{20, 100} {
 		name := fmt.Sprintf("memory at %d idle services", n)
 		folder, err := writeProject(b.dir, fmt.Sprintf("flat%d", n), flatProject(n, t.image))
+		if err == nil {
+			_, err = t.run(folder, "engine", "stop")
+		}
 		if err == nil {
 			_, err = t.run(folder, "up", "-d")
 		}
