@@ -58,7 +58,11 @@ func memory(s *compose.Service, limit, reserve int64) *specs.LinuxMemory {
 	if reserve > 0 {
 		m.Reservation, set = &reserve, true
 	}
-	if swap := int64(s.MemSwapLimit); swap != 0 {
+	swap := int64(s.MemSwapLimit)
+	if swap == 0 && limit > 0 {
+		swap = 2 * limit
+	}
+	if swap != 0 {
 		m.Swap, set = &swap, true
 	}
 	if s.MemSwappiness != nil {

@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -62,15 +63,19 @@ func ParseSecurityOpt(opts []string) (Security, error) {
 }
 
 // seccompProfile loads what sec asks for; nil means unconfined. The default
-// depends on the capabilities that spec grants.
-func seccompProfile(sec Security, spec *specs.Spec) (*specs.LinuxSeccomp, error) {
+// depends on the capabilities that spec grants. Relative paths begin at dir.
+func seccompProfile(sec Security, dir string, spec *specs.Spec) (*specs.LinuxSeccomp, error) {
 	switch sec.Seccomp {
 	case "unconfined":
 		return nil, nil
 	case "", "builtin":
 		return container.DefaultSeccomp(spec)
 	}
-	b, err := os.ReadFile(sec.Seccomp)
+	path := sec.Seccomp
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read seccomp profile: %w", err)
 	}
@@ -83,11 +88,16 @@ func Capabilities(s *compose.Service, def, all []string) ([]string, error) {
 	if s.Privileged {
 		return all, nil
 	}
-	add, err := normalizeCaps(s.CapAdd, all)
+	add, err := normalizeCaps(s.CapAdd)
 	if err != nil {
 		return nil, fmt.Errorf("cap_add: %w", err)
 	}
-	drop, err := normalizeCaps(s.CapDrop, all)
+	for _, c := range add {
+		if c != "ALL" && !slices.Contains(all, c) {
+			return nil, fmt.Errorf("cap_add: the engine has no %s itself", c)
+		}
+	}
+	drop, err := normalizeCaps(s.CapDrop)
 	if err != nil {
 		return nil, fmt.Errorf("cap_drop: %w", err)
 	}
@@ -114,7 +124,7 @@ func Capabilities(s *compose.Service, def, all []string) ([]string, error) {
 	return out, nil
 }
 
-func normalizeCaps(names, all []string) ([]string, error) {
+func normalizeCaps(names []string) ([]string, error) {
 	var out []string
 	for _, n := range names {
 		c := strings.ToUpper(n)
@@ -125,7 +135,7 @@ func normalizeCaps(names, all []string) ([]string, error) {
 		if !strings.HasPrefix(c, "CAP_") {
 			c = "CAP_" + c
 		}
-		if !slices.Contains(all, c) {
+		if !slices.Contains(container.AllCapabilities(), c) {
 			return nil, fmt.Errorf("unknown capability %q", n)
 		}
 		out = append(out, c)

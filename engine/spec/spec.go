@@ -27,6 +27,7 @@ type Input struct {
 	NetNS      string // path of the network namespace; "" is the host's
 	IPC, PID   string // path, HostNamespace, or "" for a new one
 	Mounts     []specs.Mount
+	ProjectDir string // where relative paths of profiles begin
 }
 
 // Build makes the OCI runtime spec of a container.
@@ -40,7 +41,7 @@ func Build(in Input) (*specs.Spec, error) {
 	if err := checkArgs(args); err != nil {
 		return nil, err
 	}
-	caps, err := Capabilities(s, container.DefaultCapabilities(), container.AllCapabilities())
+	caps, err := Capabilities(s, container.DefaultCapabilities(), available())
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +59,11 @@ func Build(in Input) (*specs.Spec, error) {
 		Rlimits:         Rlimits(s.Ulimits),
 		NoNewPrivileges: sec.NoNewPrivileges,
 	}
-	if sec.AppArmorProfile != "" && !sec.AppArmorDisabled {
+	if s.Umask != nil {
+		process.User.Umask = s.Umask
+	}
+	// Docker, too, leaves profiles aside where AppArmor does not run.
+	if sec.AppArmorProfile != "" && !sec.AppArmorDisabled && hasAppArmor() {
 		process.ApparmorProfile = sec.AppArmorProfile
 	}
 	if s.OOMScoreAdj != 0 {
@@ -69,14 +74,15 @@ func Build(in Input) (*specs.Spec, error) {
 		Version:     specs.Version,
 		Process:     process,
 		Root:        &specs.Root{Readonly: s.ReadOnly},
-		Hostname:    in.Hostname,
-		Domainname:  s.DomainName,
 		Mounts:      allMounts(in),
 		Annotations: s.Annotations,
 		Linux:       linux,
 	}
+	if s.UTS != HostNamespace {
+		out.Hostname, out.Domainname = in.Hostname, s.DomainName
+	}
 	if !s.Privileged {
-		if linux.Seccomp, err = seccompProfile(sec, out); err != nil {
+		if linux.Seccomp, err = seccompProfile(sec, in.ProjectDir, out); err != nil {
 			return nil, err
 		}
 	}
@@ -138,7 +144,7 @@ func allMounts(in Input) []specs.Mount {
 	for _, entry := range s.Tmpfs {
 		own = append(own, tmpfsShort(entry))
 	}
-	defaults := container.DefaultMounts(int64(s.ShmSize))
+	defaults := shareMemory(container.DefaultMounts(int64(s.ShmSize)), in)
 	if s.Privileged {
 		for i := range defaults {
 			if t := defaults[i].Type; t == "sysfs" || t == "cgroup" {
@@ -147,6 +153,23 @@ func allMounts(in Input) []specs.Mount {
 		}
 	}
 	return mergeMounts(defaults, own)
+}
+
+// shareMemory puts the /dev/shm in place that belongs to the ipc mode: POSIX
+// shared memory is a file system, which no ipc namespace holds.
+func shareMemory(defaults []specs.Mount, in Input) []specs.Mount {
+	i := slices.IndexFunc(defaults, func(m specs.Mount) bool { return m.Destination == "/dev/shm" })
+	peer, joined := strings.CutSuffix(in.IPC, "/ns/ipc")
+	switch {
+	case i < 0:
+	case in.Service.IPC == "none":
+		return slices.Delete(slices.Clone(defaults), i, i+1)
+	case in.IPC == HostNamespace:
+		defaults[i] = BindMount(Bound{Source: "/dev/shm", Target: "/dev/shm"})
+	case joined:
+		defaults[i] = BindMount(Bound{Source: peer + "/root/dev/shm", Target: "/dev/shm"})
+	}
+	return defaults
 }
 
 func workingDir(s *compose.Service, img image.Image) string {
@@ -234,7 +257,7 @@ func Exec(in ExecInput) (*specs.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	caps, err := Capabilities(&s, container.DefaultCapabilities(), container.AllCapabilities())
+	caps, err := Capabilities(&s, container.DefaultCapabilities(), available())
 	if err != nil {
 		return nil, err
 	}

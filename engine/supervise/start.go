@@ -114,6 +114,7 @@ func (u *Unit) launch(ctx context.Context, r *run) (err error) {
 func (u *Unit) config(ctx context.Context) (cfg container.Config, held []*os.File, err error) {
 	rec := u.Record()
 	s := &rec.Declared
+	_, meta := u.p.Declared()
 	netns, err := u.netnsPath()
 	if err != nil {
 		return cfg, nil, err
@@ -137,7 +138,7 @@ func (u *Unit) config(ctx context.Context) (cfg container.Config, held []*os.Fil
 	sp, err := spec.Build(spec.Input{
 		Service: s, Image: rec.Image, Hostname: u.hostname(), User: user,
 		CgroupPath: u.cgroupPath(),
-		NetNS:      netns, IPC: ipc, PID: pid, Mounts: mounts,
+		NetNS:      netns, IPC: ipc, PID: pid, Mounts: mounts, ProjectDir: meta.WorkingDir,
 	})
 	if err != nil {
 		return cfg, held, err
@@ -158,13 +159,21 @@ func (u *Unit) cgroupPath() string {
 	return filepath.Join("/", "devstack-"+u.m.Roots.Tag(), u.p.Name, u.id)
 }
 
+// hostname is the declared one; where the host's or another container's names
+// are shared, theirs.
 func (u *Unit) hostname() string {
-	switch {
-	case u.rec.Declared.Hostname != "":
-		return u.rec.Declared.Hostname
-	case u.rec.Declared.NetworkMode == netHost:
+	s := &u.rec.Declared
+	if s.Hostname != "" && s.UTS != netHost {
+		return s.Hostname
+	}
+	if s.NetworkMode == netHost || s.UTS == netHost {
 		if h, err := os.Hostname(); err == nil {
 			return h
+		}
+	}
+	if mode := sharedNetwork(s); mode != "" {
+		if other, err := u.peer(mode); err == nil {
+			return other.hostname()
 		}
 	}
 	return u.id[:12]
