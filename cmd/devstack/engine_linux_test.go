@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -106,6 +107,7 @@ func runInside(t *testing.T, script string) {
 		},
 		Cmds:                cmds,
 		WorkdirRoot:         work,
+		Deadline:            time.Now().Add(3 * patience),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
