@@ -1,0 +1,170 @@
+package api
+
+import (
+	"time"
+
+	"devstack/compose"
+)
+
+// Names of the operations on images.
+const (
+	OpBuild       = "build"
+	OpPush        = "push"
+	OpImages      = "images"
+	OpTag         = "tag"
+	OpHistory     = "history"
+	OpRemoveImage = "remove-image"
+	OpSave        = "save" // duplex: the archive is the session's stdout
+	OpLoad        = "load" // duplex: the archive is the session's stdin
+	OpPrune       = "prune"
+	OpDiskUsage   = "disk-usage"
+	OpLock        = "lock"
+)
+
+// Credentials are the parts of the client's environment that lead to
+// registries' passwords; the engine was started with somebody else's.
+type Credentials struct {
+	Environ []string `json:"environ,omitempty"` // HOME, DOCKER_CONFIG, DOCKER_AUTH_CONFIG, REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR
+}
+
+// BuildRequest builds the images of services.
+type BuildRequest struct {
+	Project     *compose.Project `json:"project"`
+	Services    []string         `json:"services,omitempty"` // empty: all with a build section
+	WithDeps    bool             `json:"with_deps,omitempty"`
+	Args        compose.Mapping  `json:"args,omitempty"` // over each service's own
+	NoCache     bool             `json:"no_cache,omitempty"`
+	Pull        bool             `json:"pull,omitempty"`
+	Push        bool             `json:"push,omitempty"`
+	SSH         []compose.SSHKey `json:"ssh,omitempty"`
+	Memory      compose.Bytes    `json:"memory,omitempty"`
+	Check       bool             `json:"check,omitempty"` // lint only
+	Epoch       *int64           `json:"epoch,omitempty"` // SOURCE_DATE_EPOCH, seconds
+	Lock        []byte           `json:"lock,omitempty"`  // devstack.lock
+	Credentials Credentials      `json:"credentials,omitzero"`
+}
+
+// BuildResult maps services to what was built for them.
+type BuildResult struct {
+	Images map[string]BuiltImage `json:"images"`
+	// Findings are the linter's, with file:line.
+	Findings []string `json:"findings,omitempty"`
+}
+
+// BuiltImage is one image that a build made.
+type BuiltImage struct {
+	Ref    string `json:"ref"`
+	ID     string `json:"id"`
+	Digest string `json:"digest"`
+}
+
+// PushRequest pushes the images of services, or images by name.
+type PushRequest struct {
+	Project        *compose.Project `json:"project,omitempty"`
+	Services       []string         `json:"services,omitempty"`
+	Refs           []string         `json:"refs,omitempty"`
+	IncludeDeps    bool             `json:"include_deps,omitempty"`
+	IgnoreFailures bool             `json:"ignore_failures,omitempty"`
+	Credentials    Credentials      `json:"credentials,omitzero"`
+}
+
+// ImagesRequest lists the images that a project's containers use, or all of
+// the store's.
+type ImagesRequest struct {
+	Name     string   `json:"name,omitempty"`
+	Services []string `json:"services,omitempty"`
+	All      bool     `json:"all,omitempty"`
+}
+
+// Image is one image as it is listed.
+type Image struct {
+	Ref       string    `json:"ref"`
+	ID        string    `json:"id"`
+	Digest    string    `json:"digest,omitempty"`
+	Platform  string    `json:"platform,omitempty"`
+	Size      int64     `json:"size"` // bytes
+	Created   time.Time `json:"created,omitzero"`
+	Container string    `json:"container,omitempty"` // name, where one uses it
+	InUse     bool      `json:"in_use,omitempty"`
+}
+
+// TagRequest gives an image another name.
+type TagRequest struct {
+	Source string `json:"source"`
+	Target string `json:"target"`
+}
+
+// HistoryRequest asks how an image came to be.
+type HistoryRequest struct {
+	Ref string `json:"ref"`
+}
+
+// HistoryEntry is one step of an image's making, newest first.
+type HistoryEntry struct {
+	Created   time.Time `json:"created,omitzero"`
+	CreatedBy string    `json:"created_by,omitempty"`
+	Comment   string    `json:"comment,omitempty"`
+	Size      int64     `json:"size"` // bytes of its layer
+	Empty     bool      `json:"empty,omitempty"`
+}
+
+// RemoveImageRequest removes images by name or id.
+type RemoveImageRequest struct {
+	Refs  []string `json:"refs"`
+	Force bool     `json:"force,omitempty"`
+}
+
+// SaveRequest writes images into one archive.
+type SaveRequest struct {
+	Refs   []string `json:"refs"`
+	Format string   `json:"format,omitempty"` // oci-archive, docker-archive (default)
+}
+
+// LoadRequest reads images out of an archive.
+type LoadRequest struct {
+	Ref string `json:"ref,omitempty"` // a name for an archive that has none
+}
+
+// PruneRequest frees what nothing uses.
+type PruneRequest struct {
+	All        bool              `json:"all,omitempty"`     // tagged images without a container, too
+	Volumes    bool              `json:"volumes,omitempty"` // anonymous ones without a container
+	Until      time.Time         `json:"until,omitzero"`    // only what is older
+	KeepBytes  compose.Bytes     `json:"keep_bytes,omitempty"`
+	BuildCache bool              `json:"build_cache,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	DryRun     bool              `json:"dry_run,omitempty"`
+}
+
+// PruneResult is what went.
+type PruneResult struct {
+	Removed []string `json:"removed"`
+	Bytes   int64    `json:"bytes"`
+}
+
+// DiskUsage is what one kind of thing takes, in total and by project.
+type DiskUsage struct {
+	Kind        string `json:"kind"` // images, containers, volumes, build cache
+	Project     string `json:"project,omitempty"`
+	Count       int    `json:"count"`
+	Active      int    `json:"active"`
+	Bytes       int64  `json:"bytes"`
+	Reclaimable int64  `json:"reclaimable"`
+}
+
+// LockRequest resolves references to digests.
+type LockRequest struct {
+	Refs        []LockRef   `json:"refs"`
+	Credentials Credentials `json:"credentials,omitzero"`
+}
+
+// LockRef is a reference and the platform it is wanted for ("" is the host's).
+type LockRef struct {
+	Ref      string `json:"ref"`
+	Platform string `json:"platform,omitempty"`
+}
+
+// LockResult has a digest for each of the request's references.
+type LockResult struct {
+	Digests []string `json:"digests"`
+}
