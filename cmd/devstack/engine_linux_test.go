@@ -26,6 +26,9 @@ import (
 // insideEnv names the one script that a re-executed test binary runs.
 const insideEnv = "DEVSTACK_TEST_SCRIPT"
 
+// initEnv makes a re-executed test binary process 1, see beInit.
+const initEnv = "DEVSTACK_TEST_INIT"
+
 // TestEngine runs testdata/script/engine against the real engine, each script
 // in pid, mount and network namespaces of its own: whatever a script leaves
 // behind is seen by leakcheck and dies with them.
@@ -52,7 +55,7 @@ func TestEngine(t *testing.T) {
 // runApart re-executes the test binary in new namespaces.
 func runApart(t *testing.T, script string) {
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestEngine$", "-test.v")
-	cmd.Env = append(os.Environ(), insideEnv+"="+script)
+	cmd.Env = append(os.Environ(), insideEnv+"="+script, initEnv+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWIPC,
 		Pdeathsig:  unix.SIGKILL,
@@ -67,7 +70,37 @@ func runApart(t *testing.T, script string) {
 	}
 }
 
-// runInside runs as process 1 of the namespaces.
+// beInit makes this process 1 of the namespaces, if runApart says so: it runs
+// the test as its child and reaps whatever loses its parent, as a machine's
+// init does.
+func beInit() {
+	if os.Getenv(initEnv) == "" {
+		return
+	}
+	os.Unsetenv(initEnv)
+	test := exec.Command("/proc/self/exe", os.Args[1:]...)
+	test.Stdout, test.Stderr = os.Stdout, os.Stderr
+	if err := test.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, 0, nil)
+		if err == nil && pid == test.Process.Pid {
+			os.Exit(exitStatus(status))
+		}
+	}
+}
+
+func exitStatus(ws unix.WaitStatus) int {
+	if ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return ws.ExitStatus()
+}
+
+// runInside runs the script in the namespaces.
 func runInside(t *testing.T, script string) {
 	must := func(what string, err error) {
 		t.Helper()
@@ -178,19 +211,12 @@ func (before observation) leaks(after observation) error {
 	return errors.Join(errs...)
 }
 
-// processes are all of the pid namespace but the test itself; those that have
-// ended are reaped.
+// processes are all of the pid namespace but the test itself.
 func processes() (list []string) {
-	for {
-		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
-		if pid <= 0 || err != nil {
-			break
-		}
-	}
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err != nil || pid == os.Getpid() {
+		if err != nil || pid == 1 || pid == os.Getpid() {
 			continue
 		}
 		cmdline, _ := os.ReadFile("/proc/" + e.Name() + "/cmdline")

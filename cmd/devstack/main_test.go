@@ -16,6 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	beInit()
 	testscript.Main(m, map[string]func(){
 		"devstack": main,
 		"testd":    testd,
