@@ -116,7 +116,7 @@ func runInside(t *testing.T, script string) {
 	must("set lo up", netlink.LinkSetUp(lo))
 	work, err := os.MkdirTemp("", "ds") // short: sockets have short names
 	must("make work folder", err)
-	defer os.RemoveAll(work)
+	t.Cleanup(func() { os.RemoveAll(work) }) // after the script, which is a parallel subtest
 
 	cmds := commands()
 	cmds["leakcheck"] = cmdLeakCheck
