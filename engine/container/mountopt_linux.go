@@ -61,6 +61,10 @@ func (o flagOption) apply(set, clr *int) {
 // the /dev/shm that ipc: "service:x" shares.
 var insideNamespace = regexp.MustCompile(`^/proc/([1-9][0-9]*)/root(/.*)?$`)
 
+// heldOpen matches a bind source that a process holds open, such as the
+// directory of a volume's subpath, which nobody may swap meanwhile.
+var heldOpen = regexp.MustCompile(`^/proc/([1-9][0-9]*)/fd/[0-9]+$`)
+
 // compileMount translates one mount of the spec.
 func compileMount(sm specs.Mount) (child.Mount, error) {
 	m := child.Mount{Source: sm.Source, Type: sm.Type, Target: sm.Destination}
@@ -96,6 +100,10 @@ func compileMount(sm specs.Mount) (child.Mount, error) {
 	if match := insideNamespace.FindStringSubmatch(sm.Source); match != nil {
 		m.NSPid, _ = strconv.Atoi(match[1])
 		m.Source = match[2]
+	}
+	if match := heldOpen.FindStringSubmatch(sm.Source); match != nil {
+		m.NSPid, _ = strconv.Atoi(match[1])
+		m.Held = true
 	}
 	return m, nil
 }

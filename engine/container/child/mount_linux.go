@@ -143,7 +143,12 @@ func openBind(m *Mount) (int, syscall.Errno) {
 	if _, e := raw(sysSetns, fdArg(theirs), syscall.CLONE_NEWNS); e != 0 {
 		return -1, e
 	}
-	fd, e := cloneInside(m.Source, flags)
+	var fd int
+	if m.Held {
+		fd, e = cloneTree(atFDCWD, m.Source, flags)
+	} else {
+		fd, e = cloneInside(m.Source, flags)
+	}
 	if _, back := raw(sysSetns, fdArg(ours), syscall.CLONE_NEWNS); back != 0 {
 		return -1, back
 	}

@@ -70,6 +70,7 @@ type Mount struct {
 	Propagation          int // MS_PRIVATE, MS_SLAVE, MS_SHARED, MS_UNBINDABLE; 0: MS_PRIVATE
 	TreePropagation      bool
 	NSPid                int    // bind from the mount namespace of this process
+	Held                 bool   // NSPid holds Source open: it is a link in /proc/NSPid/fd
 	Optional             bool   // a missing source is not a fault
 	Link                 string // Type "symlink": the link's content
 }
@@ -201,6 +202,7 @@ func (c *codec) mount(m *Mount) {
 	c.int(&m.Propagation)
 	c.flag(&m.TreePropagation)
 	c.int(&m.NSPid)
+	c.flag(&m.Held)
 	c.flag(&m.Optional)
 	c.str(&m.Link)
 }
