@@ -37,7 +37,9 @@ func (e *Engine) Events(ctx context.Context, req api.EventsRequest, emit func(ap
 		defer cancel()
 	}
 	err := e.m.Events.Follow(ctx, event.Filter{Project: req.Name, Services: req.Services, Since: req.Since}, func(ev api.Event) error {
-		emit(api.Message{Event: &ev})
+		if req.Until.IsZero() || !ev.Time.After(req.Until) {
+			emit(api.Message{Event: &ev})
+		}
 		return nil
 	})
 	if ctx.Err() != nil {

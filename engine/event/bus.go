@@ -124,11 +124,8 @@ func (b *Bus) serve(ctx context.Context, s *subscriber, fn func(api.Event) error
 		delete(b.subs, s)
 	}()
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.wake:
-		}
+		// What is there goes out even if ctx has ended: it may be a deadline in
+		// the past, for those who ask for history only.
 		for _, e := range s.take() {
 			if err := fn(e); err != nil {
 				if ctx.Err() != nil {
@@ -136,6 +133,11 @@ func (b *Bus) serve(ctx context.Context, s *subscriber, fn func(api.Event) error
 				}
 				return err
 			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.wake:
 		}
 	}
 }

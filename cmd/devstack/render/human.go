@@ -70,7 +70,11 @@ func Status(c api.Container, now time.Time) string {
 		if c.Finished.IsZero() {
 			return fmt.Sprintf("Exited (%d)", c.ExitCode)
 		}
-		return fmt.Sprintf("Exited (%d) %s ago", c.ExitCode, Duration(now.Sub(c.Finished)))
+		status := fmt.Sprintf("Exited (%d) %s ago", c.ExitCode, Duration(now.Sub(c.Finished)))
+		if c.OOMKilled {
+			status += " (out of memory)"
+		}
+		return status
 	case api.StateRemoving:
 		return "Removal In Progress"
 	case api.StateCreated:

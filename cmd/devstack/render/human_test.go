@@ -43,6 +43,7 @@ func TestStatus(t *testing.T) {
 		{api.Container{State: api.StateRunning, Health: api.HealthStarting, Started: at(0)}, "Up Less than a second (health: starting)"},
 		{api.Container{State: api.StatePaused, Started: at(time.Hour)}, "Up About an hour (Paused)"},
 		{api.Container{State: api.StateExited, ExitCode: 137, Finished: at(2 * time.Second)}, "Exited (137) 2 seconds ago"},
+		{api.Container{State: api.StateExited, ExitCode: 137, OOMKilled: true, Finished: at(2 * time.Second)}, "Exited (137) 2 seconds ago (out of memory)"},
 		{api.Container{State: api.StateExited, ExitCode: 1}, "Exited (1)"},
 		{api.Container{State: api.StateRestarting, ExitCode: 1, Finished: at(2 * time.Second)}, "Restarting (1) 2 seconds ago"},
 		{api.Container{State: api.StateCreated}, "Created"},
