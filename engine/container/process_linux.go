@@ -64,7 +64,7 @@ func (p *process) collect() (Exit, error) {
 		if p.ours {
 			exit, done, result = waitChild(int(fd))
 		} else {
-			exit, done, result = waitStranger(int(fd))
+			exit, done, result = p.waitStranger(int(fd))
 		}
 		return done
 	})
@@ -98,8 +98,9 @@ func waitChild(pidfd int) (Exit, bool, error) {
 }
 
 // waitStranger waits for a process whose parent is somebody else. The kernel
-// (6.15) tells its exit status once the parent has reaped it.
-func waitStranger(pidfd int) (Exit, bool, error) {
+// (6.15) tells its exit status once the parent has reaped it; a zombie, whose
+// parent may never do so, has it in its stat file.
+func (p *process) waitStranger(pidfd int) (Exit, bool, error) {
 	ready := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 	if n, err := unix.Poll(ready, 0); n == 0 || err != nil {
 		return Exit{}, false, nil
@@ -114,7 +115,24 @@ func waitStranger(pidfd int) (Exit, bool, error) {
 	case ready[0].Revents&unix.POLLHUP != 0:
 		return Exit{}, true, ErrUnknownExit
 	}
-	return Exit{}, false, nil // a zombie: its parent has to reap it first
+	if s, ok := zombieStatus(p.pid, p.start); ok {
+		return statusExit(s), true, nil
+	}
+	return Exit{}, false, nil // reaped this moment: the kernel wakes us again
+}
+
+// zombieStatus is field 52 of /proc/PID/stat, the wait status of a process
+// that has ended and was not reaped.
+func zombieStatus(pid int, start uint64) (unix.WaitStatus, bool) {
+	fields, err := statFields(pid)
+	if err != nil || len(fields) <= 52-firstStatField || string(fields[0]) != "Z" {
+		return 0, false
+	}
+	if got, err := strconv.ParseUint(string(fields[22-firstStatField]), 10, 64); err != nil || got != start {
+		return 0, false
+	}
+	status, err := strconv.ParseUint(string(fields[52-firstStatField]), 10, 32)
+	return unix.WaitStatus(status), err == nil
 }
 
 func statusExit(s unix.WaitStatus) Exit {
@@ -168,15 +186,26 @@ func (p *process) close() {
 // startTime is field 22 of /proc/PID/stat: with the pid it names a process for
 // as long as the machine is up.
 func startTime(pid int) (uint64, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	fields, err := statFields(pid)
 	if err != nil {
 		return 0, fmt.Errorf("read start time of %d: %w", pid, err)
 	}
-	// The command in parentheses may contain anything.
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	const start = 22 - 3
-	if len(fields) <= start {
-		return 0, fmt.Errorf("read start time of %d: malformed stat", pid)
+	return strconv.ParseUint(string(fields[22-firstStatField]), 10, 64)
+}
+
+// firstStatField is the number, in proc_pid_stat(5), of the first of statFields.
+const firstStatField = 3
+
+// statFields are the fields of /proc/PID/stat behind the command, which stands
+// in parentheses and may contain anything.
+func statFields(pid int) ([][]byte, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return nil, err
 	}
-	return strconv.ParseUint(string(fields[start]), 10, 64)
+	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(fields) <= 22-firstStatField {
+		return nil, errors.New("malformed stat")
+	}
+	return fields, nil
 }
