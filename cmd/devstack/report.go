@@ -90,18 +90,25 @@ func (e *env) text(err error) string {
 	if !errors.As(err, &fault) {
 		return err.Error()
 	}
+	e.writeFault(&b, fault, color)
+	for i := range fault.Others {
+		e.writeFault(&b, &fault.Others[i], color)
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+func (e *env) writeFault(b *bytes.Buffer, fault *api.Error, color bool) {
 	if d, ok := e.place(fault); ok {
-		load.Render(&b, []load.Diagnostic{d}, color)
+		load.Render(b, []load.Diagnostic{d}, color)
 	} else {
-		fmt.Fprintln(&b, fault.Error())
+		fmt.Fprintln(b, fault.Error())
 		if fault.Hint != "" {
-			fmt.Fprintln(&b, "hint: "+fault.Hint)
+			fmt.Fprintln(b, "hint: "+fault.Hint)
 		}
 	}
 	for _, line := range fault.Detail {
-		fmt.Fprintln(&b, "  "+line)
+		fmt.Fprintln(b, "  "+line)
 	}
-	return strings.TrimRight(b.String(), "\n")
 }
 
 // place finds where the project file says what the engine could not do.
