@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"devstack/engine/image/snapshot"
 	"devstack/engine/supervise"
@@ -17,9 +18,16 @@ func (e *Engine) adopt(ctx context.Context, restored map[string]*os.File) error 
 	known := map[string]bool{}
 	for _, l := range loaded {
 		p := supervise.NewProject(e.m, l.Project)
+		if len(l.Containers) == 0 && len(l.Later) == 0 && l.Project.Declared == nil {
+			errs = append(errs, e.m.Records.RemoveProject(p.Name)) // nothing came of it
+			continue
+		}
 		e.projects[p.Name] = p
 		for _, rec := range l.Containers {
 			known[rec.ID] = true
+		}
+		for _, id := range l.Later {
+			known[id] = true
 		}
 		// Containers that share another's network come after it.
 		for _, shared := range []bool{false, true} {
@@ -37,7 +45,19 @@ func (e *Engine) adopt(ctx context.Context, restored map[string]*os.File) error 
 			}
 		}
 	}
-	return errors.Join(append(errs, e.sweep(ctx, known))...)
+	return errors.Join(append(errs, e.sweep(ctx, known), e.drop(restored))...)
+}
+
+// drop lets go of the streams that the guard kept for containers that are no
+// more.
+func (e *Engine) drop(restored map[string]*os.File) error {
+	var errs []error
+	for name, f := range restored {
+		if strings.HasPrefix(name, "log/") || strings.HasPrefix(name, "stdin/") {
+			errs = append(errs, f.Close(), e.cfg.Guard.Drop(name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // sweep removes what an engine that died in the middle of something left.

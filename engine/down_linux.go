@@ -16,8 +16,7 @@ import (
 
 // Down removes a project's containers and networks, and volumes on request.
 func (e *Engine) Down(ctx context.Context, req api.DownRequest, emit func(api.Message)) (api.UpResult, error) {
-	p := e.ensure(req.Name)
-	unlock, err := p.Lock(ctx)
+	p, unlock, err := e.lock(ctx, req.Name)
 	if err != nil {
 		return api.UpResult{}, err
 	}

@@ -138,15 +138,34 @@ func (e *Engine) ensure(name string) *supervise.Project {
 	return p
 }
 
-// forget drops a project of which nothing is left.
+// lock is the project called name with the right to change it, made if the
+// engine does not know it yet.
+func (e *Engine) lock(ctx context.Context, name string) (p *supervise.Project, unlock func(), err error) {
+	for {
+		p := e.ensure(name)
+		unlock, err := p.Lock(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		if e.known(name) == p {
+			return p, unlock, nil
+		}
+		unlock() // it was forgotten while this waited: there is another, or none
+	}
+}
+
+// forget drops a project of which nothing is left. The caller has the right to
+// change it.
 func (e *Engine) forget(p *supervise.Project) error {
 	if !p.Empty() {
 		return nil
 	}
+	// The record first: once the name is free the next project writes its own.
+	err := e.m.Records.RemoveProject(p.Name)
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	delete(e.projects, p.Name)
-	e.mu.Unlock()
-	return e.m.Records.RemoveProject(p.Name)
+	return err
 }
 
 // Version answers the handshake.

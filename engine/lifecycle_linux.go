@@ -40,6 +40,31 @@ func (e *Engine) targets(req *api.ServiceRequest) (*supervise.Project, []string,
 	return p, services, nil
 }
 
+// lockTargets is targets with the right to change the project. What there is
+// counts when the turn has come.
+func (e *Engine) lockTargets(ctx context.Context, req *api.ServiceRequest) (*supervise.Project, []string, func(), error) {
+	for {
+		p, _, err := e.targets(req)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		unlock, err := p.Lock(ctx)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if e.known(req.Name) != p {
+			unlock() // it was forgotten while this waited
+			continue
+		}
+		_, services, err := e.targets(req)
+		if err != nil {
+			unlock()
+			return nil, nil, nil, err
+		}
+		return p, services, unlock, nil
+	}
+}
+
 // eachUnit runs fn for the containers of services, dependents before what
 // they depend on (reverse) or the other way round, one service's containers
 // at once.
@@ -108,11 +133,7 @@ func step(u *supervise.Unit, emit func(api.Message), working, done string, fn fu
 // Start starts containers that exist, with the conditions of what they
 // depend on.
 func (e *Engine) Start(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) (struct{}, error) {
-	p, services, err := e.targets(&req)
-	if err != nil {
-		return struct{}{}, err
-	}
-	unlock, err := p.Lock(ctx)
+	p, services, unlock, err := e.lockTargets(ctx, &req)
 	if err != nil {
 		return struct{}{}, err
 	}
@@ -131,18 +152,14 @@ func (e *Engine) start(ctx context.Context, p *supervise.Project, services []str
 			if err := p.AwaitDependencies(ctx, &rec.Declared, emit); err != nil {
 				return err
 			}
-			return p.StartUnit(ctx, u)
+			return u.Start(ctx)
 		})
 	})
 }
 
 // Stop stops containers and leaves them there.
 func (e *Engine) Stop(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) (struct{}, error) {
-	p, services, err := e.targets(&req)
-	if err != nil {
-		return struct{}{}, err
-	}
-	unlock, err := p.Lock(ctx)
+	p, services, unlock, err := e.lockTargets(ctx, &req)
 	if err != nil {
 		return struct{}{}, err
 	}
@@ -153,10 +170,7 @@ func (e *Engine) Stop(ctx context.Context, req api.ServiceRequest, emit func(api
 func (e *Engine) stop(ctx context.Context, p *supervise.Project, services []string, timeout *compose.Duration, emit func(api.Message)) error {
 	return eachUnit(ctx, p, services, true, func(ctx context.Context, u *supervise.Unit) error {
 		return step(u, emit, "Stopping", "Stopped", func() error {
-			if err := u.Stop(ctx, timeout); err != nil {
-				return err
-			}
-			return p.ClosePorts(u.Record().Declared)
+			return u.Stop(ctx, timeout)
 		})
 	})
 }
@@ -164,11 +178,7 @@ func (e *Engine) stop(ctx context.Context, p *supervise.Project, services []stri
 // Restart restarts containers in place, and what depends on them with
 // `restart: true`.
 func (e *Engine) Restart(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) (struct{}, error) {
-	p, services, err := e.targets(&req)
-	if err != nil {
-		return struct{}{}, err
-	}
-	unlock, err := p.Lock(ctx)
+	p, services, unlock, err := e.lockTargets(ctx, &req)
 	if err != nil {
 		return struct{}{}, err
 	}
@@ -178,14 +188,10 @@ func (e *Engine) Restart(ctx context.Context, req api.ServiceRequest, emit func(
 	}
 	return struct{}{}, eachUnit(ctx, p, services, false, func(ctx context.Context, u *supervise.Unit) error {
 		return step(u, emit, "Restarting", "Started", func() error {
-			if err := u.Stop(ctx, req.Timeout); err != nil {
-				return err
-			}
-			rec := u.Record()
-			if err := p.AwaitDependencies(ctx, &rec.Declared, emit); err != nil {
-				return err
-			}
-			return p.StartUnit(ctx, u)
+			return u.Restart(ctx, req.Timeout, func(ctx context.Context) error {
+				rec := u.Record()
+				return p.AwaitDependencies(ctx, &rec.Declared, emit)
+			})
 		})
 	})
 }
@@ -234,11 +240,7 @@ func (e *Engine) Kill(ctx context.Context, req api.ServiceRequest, emit func(api
 
 // Remove removes stopped containers, or with Stop also running ones.
 func (e *Engine) Remove(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) (struct{}, error) {
-	p, services, err := e.targets(&req)
-	if err != nil {
-		return struct{}{}, err
-	}
-	unlock, err := p.Lock(ctx)
+	p, services, unlock, err := e.lockTargets(ctx, &req)
 	if err != nil {
 		return struct{}{}, err
 	}
@@ -248,10 +250,7 @@ func (e *Engine) Remove(ctx context.Context, req api.ServiceRequest, emit func(a
 			return nil
 		}
 		return step(u, emit, "Removing", "Removed", func() error {
-			if err := u.Remove(ctx, req.Timeout, req.Volumes); err != nil {
-				return err
-			}
-			return p.ClosePorts(u.Record().Declared)
+			return u.Remove(ctx, req.Timeout, req.Volumes)
 		})
 	})
 }

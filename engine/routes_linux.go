@@ -51,20 +51,24 @@ func (e *Engine) Events(ctx context.Context, req api.EventsRequest, emit func(ap
 type operation[Req, Res any] func(context.Context, Req, func(api.Message)) (Res, error)
 
 // translated gives the client every fault of an operation: the wire carries
-// one error, so the first is the answer and the others go before it.
+// one error, so the first is the answer and has the others with it.
 func translated[Req, Res any](op operation[Req, Res]) operation[Req, Res] {
 	return func(ctx context.Context, req Req, emit func(api.Message)) (Res, error) {
 		res, err := op(ctx, req, emit)
-		all := flatten(err)
-		if len(all) < 2 {
-			return res, err
-		}
-		first := asAPI(all[0])
-		for _, other := range all[1:] {
-			first.Others = append(first.Others, *asAPI(other))
-		}
-		return res, first
+		return res, oneFault(err)
 	}
+}
+
+func oneFault(err error) error {
+	all := flatten(err)
+	if len(all) < 2 {
+		return err
+	}
+	first := asAPI(all[0])
+	for _, other := range all[1:] {
+		first.Others = append(first.Others, *asAPI(other))
+	}
+	return first
 }
 
 // flatten takes joined errors apart.

@@ -29,15 +29,14 @@ func (e *Engine) Run(ctx context.Context, req api.RunRequest, se *server.Session
 	s.Name = req.Service
 	u, err := e.prepareRun(ctx, req, s, se.Emit)
 	if err != nil {
-		return 0, err
+		return 0, oneFault(err)
 	}
-	p := e.ensure(req.Project.Name)
 	var out *supervise.Attachment
 	if !req.Detach {
 		out = u.Attach(se.Stdout, se.Stderr)
 		defer out.Close()
 	}
-	if err := p.StartUnit(ctx, u); err != nil {
+	if err := u.Start(ctx); err != nil {
 		code := u.Record().ExitCode
 		if req.Remove {
 			e.warn(u.Remove(context.WithoutCancel(ctx), nil, true))
@@ -54,8 +53,7 @@ func (e *Engine) Run(ctx context.Context, req api.RunRequest, se *server.Session
 
 // prepareRun brings up what the service needs and creates the container.
 func (e *Engine) prepareRun(ctx context.Context, req api.RunRequest, s compose.Service, emit func(api.Message)) (*supervise.Unit, error) {
-	p := e.ensure(req.Project.Name)
-	unlock, err := p.Lock(ctx)
+	p, unlock, err := e.lock(ctx, req.Project.Name)
 	if err != nil {
 		return nil, err
 	}

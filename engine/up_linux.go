@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -24,8 +26,7 @@ func (e *Engine) Up(ctx context.Context, req api.UpRequest, emit func(api.Messag
 	if req.Project == nil || req.Project.Name == "" {
 		return api.UpResult{}, &api.Error{Message: "no project given"}
 	}
-	p := e.ensure(req.Project.Name)
-	unlock, err := p.Lock(ctx)
+	p, unlock, err := e.lock(ctx, req.Project.Name)
 	if err != nil {
 		return api.UpResult{}, err
 	}
@@ -84,6 +85,9 @@ func (u *up) plan(ctx context.Context) (*plan.Plan, error) {
 		return nil, err
 	}
 	if u.selected, err = selectServices(u.req, g); err != nil {
+		return nil, err
+	}
+	if err := u.checkDeclared(); err != nil {
 		return nil, err
 	}
 	if err := u.resolveImages(ctx); err != nil {
@@ -158,21 +162,25 @@ func (e *Engine) warn(err error) {
 	}
 }
 
-// check looks at everything that could fail after the first change.
-func (u *up) check(ctx context.Context, pl *plan.Plan) error {
+// checkDeclared looks for what the declaration refers to and is not there.
+func (u *up) checkDeclared() error {
 	var errs []error
 	fail := func(path, format string, args ...any) {
 		errs = append(errs, &api.Error{Message: fmt.Sprintf(format, args...), Path: path})
 	}
 	proj := u.req.Project
+	external := map[string]bool{}
 	for _, name := range u.selected {
 		s := proj.Services[name]
-		for key := range s.Networks {
-			n := proj.Networks[key]
-			if !n.External {
+		for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
+			n, ok := proj.Networks[key]
+			if ok && !n.External || external["network "+key] {
 				continue
 			}
-			if _, ok := u.e.m.Network.Lookup(n.Name); !ok {
+			external["network "+key] = true
+			if !ok {
+				fail(compose.Path("services", name, "networks"), "network %s is not declared", key)
+			} else if _, ok := u.e.m.Network.Lookup(n.Name); !ok {
 				fail(compose.Path("networks", key), "network %s declared as external, but could not be found", n.Name)
 			}
 		}
@@ -180,15 +188,18 @@ func (u *up) check(ctx context.Context, pl *plan.Plan) error {
 			path := compose.Path("services", name, "volumes", fmt.Sprint(i))
 			switch m.Type {
 			case compose.MountVolume:
-				v := proj.Volumes[m.Source]
-				if m.Source == "" || !v.External {
+				v, ok := proj.Volumes[m.Source]
+				if m.Source == "" || ok && !v.External || external["volume "+m.Source] {
 					continue
 				}
-				if _, err := u.e.m.Volumes.Lookup(v.Name); err != nil {
+				external["volume "+m.Source] = true
+				if !ok {
+					fail(path, "volume %s is not declared", m.Source)
+				} else if _, err := u.e.m.Volumes.Lookup(v.Name); err != nil {
 					fail(compose.Path("volumes", m.Source), "external volume %q not found", v.Name)
 				}
 			case compose.MountBind:
-				if err := volumes.BindSource(m.Source, m.Bind == nil || m.Bind.CreateHostPath); err != nil {
+				if err := checkBind(m); err != nil {
 					fail(path, "%v", err)
 				}
 			}
@@ -197,7 +208,31 @@ func (u *up) check(ctx context.Context, pl *plan.Plan) error {
 			fail(compose.Path("services", name, "container_name"), "container_name %q cannot be given to %d containers", s.ContainerName, n)
 		}
 	}
-	errs = append(errs, u.checkNames(pl)...)
+	return joinAPI(errs)
+}
+
+// checkBind finds a bind source that cannot be used. One that is to be made is
+// made when its container is.
+func checkBind(m compose.Mount) error {
+	if m.Bind == nil || m.Bind.CreateHostPath {
+		if _, err := os.Lstat(m.Source); errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+	}
+	return volumes.BindSource(m.Source, false)
+}
+
+// check looks at everything that could fail after the first change.
+func (u *up) check(ctx context.Context, pl *plan.Plan) error {
+	errs := u.checkNames(pl)
+	rehearsed := map[string]bool{}
+	for _, op := range pl.Ops {
+		s, ok := u.req.Project.Services[op.Service]
+		if ok && !rehearsed[op.Service] && (op.Kind == plan.CreateContainer || op.Kind == plan.Recreate) {
+			rehearsed[op.Service] = true
+			errs = append(errs, u.p.Rehearse(u.req.Project, u.req.Meta.WorkingDir, &s, u.images[op.Service])...)
+		}
+	}
 	if err := joinAPI(errs); err != nil {
 		return err
 	}
@@ -235,39 +270,72 @@ func (u *up) checkNames(pl *plan.Plan) []error {
 }
 
 // openPorts opens every port that the plan will need, so that a taken one is
-// found before anything starts.
+// found before anything starts. Ports of containers that the plan removes are
+// free for others.
 func (u *up) openPorts(ctx context.Context, pl *plan.Plan) error {
 	if u.req.NoStart {
 		return nil
 	}
+	restore := u.retirePorts(pl)
+	var errs []error
+	opened := map[string]bool{}
 	for _, op := range pl.Ops {
 		s, ok := u.req.Project.Services[op.Service]
-		switch {
-		case !ok || len(s.Ports) == 0:
+		if !ok || len(s.Ports) == 0 || opened[op.Object] {
 			continue
-		case op.Kind == plan.Recreate:
-			u.e.warn(u.p.RetirePorts(&s, op.Number))
 		}
 		switch op.Kind {
 		case plan.CreateContainer, plan.Recreate, plan.Start:
+			opened[op.Object] = true
 			if _, err := u.p.Publish(ctx, &s, op.Number, ""); err != nil {
-				u.closePorts(pl)
-				var pe *supervise.PortError
-				if errors.As(err, &pe) {
-					return &api.Error{Service: op.Service, Message: err.Error(), Path: compose.Path("services", op.Service, "ports", fmt.Sprint(pe.Index))}
-				}
-				return err
+				errs = append(errs, portFault(op.Service, err))
 			}
 		}
 	}
-	return nil
+	if len(errs) == 0 {
+		return nil
+	}
+	u.closePorts(pl)
+	for _, again := range restore {
+		u.e.warn(again(context.WithoutCancel(ctx)))
+	}
+	return joinAPI(errs)
 }
 
-// closePorts closes what was opened for containers that did not come to be.
+func portFault(service string, err error) error {
+	var pe *supervise.PortError
+	if !errors.As(err, &pe) {
+		return err
+	}
+	return &api.Error{Service: service, Message: err.Error(), Path: compose.Path("services", service, "ports", fmt.Sprint(pe.Index))}
+}
+
+func (u *up) retirePorts(pl *plan.Plan) (restore []func(context.Context) error) {
+	units := map[string]*supervise.Unit{}
+	for _, unit := range u.p.Units() {
+		units[unit.ID()] = unit
+	}
+	for _, op := range pl.Ops {
+		unit := units[op.ID]
+		if unit == nil {
+			continue
+		}
+		s, declared := u.req.Project.Services[op.Service]
+		switch {
+		case op.Kind == plan.Recreate:
+			restore = append(restore, unit.RetirePorts(&s))
+		case op.Kind == plan.Remove && !declared:
+			restore = append(restore, unit.RetirePorts(nil))
+		}
+	}
+	return restore
+}
+
+// closePorts closes what was opened for containers that did not come to run.
 func (u *up) closePorts(pl *plan.Plan) {
 	for _, name := range pl.Services() {
-		if s, ok := u.req.Project.Services[name]; ok {
-			u.e.warn(u.p.ClosePorts(s))
+		if s, ok := u.req.Project.Services[name]; ok && len(s.Ports) > 0 {
+			u.e.warn(u.p.ReleasePorts(s))
 		}
 	}
 }
@@ -278,11 +346,8 @@ func (u *up) execute(ctx context.Context, pl *plan.Plan) error {
 		RenewAnon: u.req.RenewAnonVolumes, Emit: u.emit,
 		Among: func(s string) bool { return slices.Contains(u.selected, s) },
 	}
-	err := x.Run(ctx, pl)
-	if err != nil {
-		u.closePorts(pl)
-	}
-	return err
+	defer u.closePorts(pl)
+	return x.Run(ctx, pl)
 }
 
 func (u *up) wait(ctx context.Context) error {

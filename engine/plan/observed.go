@@ -14,6 +14,9 @@ type Observed struct {
 	Containers []Container       // of the project, one-off containers left out
 }
 
+// Stopping is the state of a container that still runs but was told to end.
+const Stopping = "stopping"
+
 // Container is one container as it is found.
 type Container struct {
 	ID          string

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"devstack/compose"
+	"devstack/engine/api"
 )
 
 // Desired is what `up` was asked for.
@@ -284,6 +285,8 @@ func SharedWith(s *compose.Service) []string {
 func (u *upPlanner) recreateCause(s *compose.Service, c Container) string {
 	target := u.d.Targets == nil || slices.Contains(u.d.Targets, s.Name)
 	switch {
+	case c.State == api.StateRemoving:
+		return "was half removed"
 	case u.recreated[s.Name] && u.networkReplaced(s):
 		return "network changed"
 	case u.d.NoRecreate:

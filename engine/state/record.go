@@ -58,6 +58,16 @@ type Run struct {
 	Restarts  int       `json:"restarts,omitempty"`
 	// Wanted tells whether the user wants it to run: false after `stop`.
 	Wanted bool `json:"wanted"`
+	// Exit is set from the process's end until all that it left is taken care of.
+	Exit *Exit `json:"exit,omitempty"`
+	// DropVolumes tells, in the state removing, that anonymous volumes go too.
+	DropVolumes bool `json:"drop_volumes,omitempty"`
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	Code      int  `json:"code"`
+	OOMKilled bool `json:"oom_killed,omitempty"`
 }
 
 // Endpoint is a container's place on a network.

@@ -68,10 +68,13 @@ func (s *Store) RemoveProject(name string) error {
 type Loaded struct {
 	Project    Project
 	Containers []Container
+	Later      []string // ids of containers with records of a later version
 }
 
-// Load reads every record. Records that cannot be read are reported in the
-// error and left on disk; the others are returned all the same.
+// Load reads every record. Those of a later version are reported in the error
+// and left alone, for the engine that wrote them. One that cannot be read
+// describes nothing any more: it is reported and removed, so that what it stood
+// for is swept.
 func (s *Store) Load() ([]Loaded, error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -105,26 +108,43 @@ func (s *Store) loadProject(name string) (*Loaded, error) {
 		switch {
 		case e.Name() == "project.json":
 			var p Project
-			if err := readJSON(path, &p); err != nil {
-				errs = append(errs, err)
-				continue
+			err := readJSON(path, &p)
+			switch {
+			case errors.Is(err, errLater):
+			case err == nil && p.Name != name:
+				err = errors.Join(fmt.Errorf("read record %s: it is of project %q", path, p.Name), os.Remove(path))
+			case err == nil:
+				l.Project = p
+			default:
+				err = errors.Join(err, os.Remove(path))
 			}
-			l.Project = p
+			errs = append(errs, err)
 		case e.Type().IsRegular() && strings.HasPrefix(e.Name(), tempPrefix):
 			os.Remove(path) // a write that a death cut short
 		case e.Type().IsRegular() && strings.HasSuffix(e.Name(), ".json"):
 			var c Container
-			if err := readJSON(path, &c); err != nil {
-				errs = append(errs, err)
-				continue
+			id := strings.TrimSuffix(e.Name(), ".json")
+			err := readJSON(path, &c)
+			switch {
+			case errors.Is(err, errLater):
+				l.Later = append(l.Later, id)
+			case err == nil && (c.ID != id || c.Project != name):
+				err = errors.Join(fmt.Errorf("read record %s: it is of container %.12s of project %q", path, c.ID, c.Project), s.RemoveContainer(name, id))
+			case err == nil:
+				l.Containers = append(l.Containers, c)
+			default:
+				err = errors.Join(err, s.RemoveContainer(name, id))
 			}
-			l.Containers = append(l.Containers, c)
+			errs = append(errs, err)
 		}
 	}
 	return l, errors.Join(errs...)
 }
 
 const tempPrefix = ".tmp-"
+
+// errLater: a later engine has written it.
+var errLater = errors.New("written by a later version of devstack")
 
 func writeJSON(path string, v any) error {
 	b, err := json.Marshal(v)
@@ -147,19 +167,22 @@ func writeJSON(path string, v any) error {
 	return nil
 }
 
-func readJSON(path string, v interface{ recordVersion() int }) error {
+func readJSON(path string, v any) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("read record: %w", err)
 	}
+	var head struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(b, &head); err != nil {
+		return fmt.Errorf("read record %s: %w", path, err)
+	}
+	if got := head.Version; got > RecordVersion {
+		return fmt.Errorf("read record %s: version %d, this engine knows %d: %w", path, got, RecordVersion, errLater)
+	}
 	if err := json.Unmarshal(b, v); err != nil {
 		return fmt.Errorf("read record %s: %w", path, err)
 	}
-	if got := v.recordVersion(); got > RecordVersion {
-		return fmt.Errorf("read record %s: version %d is newer than this engine's %d", path, got, RecordVersion)
-	}
 	return nil
 }
-
-func (p *Project) recordVersion() int   { return p.Version }
-func (c *Container) recordVersion() int { return c.Version }

@@ -225,6 +225,8 @@ func (u *Unit) announce() {
 			ready: rec.Health == "" || rec.Health == api.HealthHealthy,
 		})
 	}
+	u.p.reach.Lock()
+	defer u.p.reach.Unlock()
 	u.p.refreshLinks(u.service)
 	if !u.oneOff || len(rec.Published) > 0 {
 		u.p.refreshBackends(u.service)

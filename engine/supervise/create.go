@@ -52,7 +52,7 @@ func (p *Project) Create(ctx context.Context, b Birth) (_ *Unit, err error) {
 	u := newUnit(p, rec)
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, u.discard(context.WithoutCancel(ctx), u.newVolumes(b.Anonymous)))
+			err = errors.Join(err, u.discard(context.WithoutCancel(ctx), u.newVolumes(b.Anonymous)), p.m.Records.RemoveContainer(p.Name, u.id))
 		}
 	}()
 	if u.snap, err = snapshot.Prepare(p.m.Roots.Data, u.id, b.Image); err != nil {

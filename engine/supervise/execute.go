@@ -160,7 +160,9 @@ func (x *Execution) act(ctx context.Context, op plan.Op) error {
 		return x.start(ctx, op)
 	case plan.Restart:
 		if u := p.byID(op.ID); u != nil {
-			return u.Restart(ctx, x.Timeout)
+			return u.Restart(ctx, x.Timeout, func(ctx context.Context) error {
+				return p.awaitDependencies(ctx, &u.rec.Declared, x.Among, x.Emit)
+			})
 		}
 	case plan.Stop:
 		if u := p.byID(op.ID); u != nil {
@@ -197,10 +199,14 @@ func (x *Execution) recreate(ctx context.Context, op plan.Op) error {
 		_, err := x.create(ctx, op, nil)
 		return err
 	}
+	defer old.HoldPorts()()
 	if err := old.Remove(ctx, x.Timeout, x.RenewAnon); err != nil {
 		return err
 	}
-	_, err := x.create(ctx, op, old)
+	u, err := x.create(ctx, op, old)
+	if err == nil {
+		u.inheritPorts()
+	}
 	return err
 }
 
@@ -222,19 +228,6 @@ func (x *Execution) start(ctx context.Context, op plan.Op) error {
 		}
 	}
 	x.progress(op, api.Working, "Starting", op.Cause)
-	return x.Project.StartUnit(ctx, u)
-}
-
-// StartUnit opens the unit's published ports and starts it.
-func (p *Project) StartUnit(ctx context.Context, u *Unit) error {
-	rec := u.Record()
-	ports, err := p.Publish(ctx, &rec.Declared, rec.Number, portOwner(&rec))
-	if err != nil {
-		return err
-	}
-	u.mu.Lock()
-	u.rec.Published = ports
-	u.mu.Unlock()
 	return u.Start(ctx)
 }
 
@@ -246,26 +239,25 @@ func (x *Execution) remove(ctx context.Context, op plan.Op) error {
 	if u.active() {
 		x.progress(op, api.Working, "Stopping", op.Cause)
 	}
-	if err := u.Remove(ctx, x.Timeout, x.DropVolumes); err != nil {
-		return err
-	}
-	return x.Project.ClosePorts(u.Record().Declared)
+	return u.Remove(ctx, x.Timeout, x.DropVolumes)
 }
 
 // ClosePorts closes the published ports of a service that no container of it
 // holds any more.
 func (p *Project) ClosePorts(s compose.Service) error {
-	inUse := map[string]bool{}
-	for _, u := range p.ServiceUnits(s.Name) {
-		rec := u.Record()
-		if !u.active() && !rec.Wanted {
-			continue
+	return p.m.closePorts(p.Name+"/"+s.Name+"/", func() map[string]bool {
+		inUse := map[string]bool{}
+		for _, u := range p.Units() {
+			if u.service != s.Name || !u.holdsPorts() {
+				continue
+			}
+			rec := u.Record()
+			for i := range rec.Declared.Ports {
+				inUse[portKey(p.Name, &rec.Declared, i, rec.Number, portOwner(&rec))] = true
+			}
 		}
-		for i := range rec.Declared.Ports {
-			inUse[portKey(p.Name, &rec.Declared, i, rec.Number, "")] = true
-		}
-	}
-	return p.m.closePorts(p.Name+"/"+s.Name+"/", inUse)
+		return inUse
+	})
 }
 
 func (x *Execution) createNetwork(ctx context.Context, op plan.Op) error {

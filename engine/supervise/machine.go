@@ -19,7 +19,9 @@ type Guard interface {
 	Drop(name string) error
 	Restored() map[string]*os.File
 	GuardPID() int
+	Generation() int
 	Exited(pid int, startTime uint64) <-chan guard.Exit
+	Forget(pid int, startTime uint64)
 	Done() <-chan struct{}
 }
 

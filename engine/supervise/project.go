@@ -26,6 +26,10 @@ type Project struct {
 	meta     api.Meta
 	units    map[string]*Unit // by container id
 	changed  chan struct{}    // closed and replaced at every change
+
+	// reach is held while it is found out and told what can be reached: of two
+	// changes at once the later one must have the last word. It comes before mu.
+	reach sync.Mutex
 }
 
 // NewProject makes the project that rec describes, without units.
@@ -182,6 +186,9 @@ func (p *Project) Observe() []plan.Container {
 			continue
 		}
 		rec := u.Record()
+		if u.stopping() {
+			rec.State = plan.Stopping // nobody may count on it
+		}
 		out = append(out, plan.Container{
 			ID: rec.ID, Name: rec.Name, Service: rec.Service, Number: rec.Number,
 			State: rec.State, ConfigHash: rec.ConfigHash, ImageDigest: string(rec.Image.ID),

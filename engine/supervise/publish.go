@@ -112,6 +112,20 @@ func (p *Project) Publish(ctx context.Context, s *compose.Service, number int, o
 	return out, nil
 }
 
+// Republish is Publish for a container that had its ports before: it gets the
+// same ones again, where it can.
+func (p *Project) Republish(ctx context.Context, rec *state.Container) ([]api.Port, error) {
+	for i := range min(len(rec.Declared.Ports), len(rec.Published)) {
+		spec, err := publishSpec(p.Name, &rec.Declared, i, rec.Number, portOwner(rec))
+		if err != nil {
+			return nil, err
+		}
+		spec.HostPort, spec.HostPortEnd = rec.Published[i].HostPort, rec.Published[i].HostPort
+		_, _, _ = p.m.openPort(ctx, spec) // Publish says what is wrong, or finds another
+	}
+	return p.Publish(ctx, &rec.Declared, rec.Number, portOwner(rec))
+}
+
 // Unpublish closes the listening sockets of s that no container of it uses.
 func (p *Project) Unpublish(s *compose.Service, numbers []int, owner string) error {
 	var errs []error
@@ -205,10 +219,12 @@ func (m *Machine) closePort(key string) error {
 	return m.Network.Unpublish(key)
 }
 
-// closePorts closes every port below prefix that is not in use.
-func (m *Machine) closePorts(prefix string, inUse map[string]bool) error {
+// closePorts closes every port below prefix that is not in use. used is asked
+// while nobody can open one.
+func (m *Machine) closePorts(prefix string, used func() map[string]bool) error {
 	m.ports.mu.Lock()
 	defer m.ports.mu.Unlock()
+	inUse := used()
 	var errs []error
 	for key := range m.ports.open {
 		if strings.HasPrefix(key, prefix) && !inUse[key] {
@@ -223,25 +239,4 @@ func (m *Machine) closePorts(prefix string, inUse map[string]bool) error {
 type openPorts struct {
 	mu   sync.Mutex
 	open map[string]bool
-}
-
-// RetirePorts closes those ports of a container that its successor, declared
-// as s, will not have.
-func (p *Project) RetirePorts(s *compose.Service, number int) error {
-	old := p.find(s.Name, number)
-	if old == nil {
-		return nil
-	}
-	stays := map[string]bool{}
-	for i := range s.Ports {
-		stays[portKey(p.Name, s, i, number, "")] = true
-	}
-	rec := old.Record()
-	var errs []error
-	for i := range rec.Declared.Ports {
-		if key := portKey(p.Name, &rec.Declared, i, number, ""); !stays[key] {
-			errs = append(errs, p.m.closePort(key))
-		}
-	}
-	return errors.Join(errs...)
 }

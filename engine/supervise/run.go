@@ -21,6 +21,8 @@ func (u *Unit) watch(r *run) {
 	for attempts := 0; ; attempts++ {
 		began := time.Now()
 		exit := u.attend(ctx, r, r.current(), began)
+		// The kernel tells an exit once: it is on record before anything else.
+		u.update(func(s *state.Run) { s.Exit = &state.Exit{Code: exit.Code, OOMKilled: exit.OOMKilled} })
 		ran := time.Since(began)
 		if policy.stable(ran) {
 			attempts = 0
@@ -39,6 +41,15 @@ func (u *Unit) watch(r *run) {
 
 // ended marks the end of a run: no process, and none that comes by itself.
 func (u *Unit) ended(r *run) {
+	u.mu.Lock()
+	release := !u.hold
+	if release {
+		u.ports = false
+	}
+	u.mu.Unlock()
+	if release {
+		u.m.warn(u.p.ClosePorts(u.rec.Declared))
+	}
 	close(r.ended)
 	u.p.notify()
 	u.m.Idle()
@@ -50,24 +61,13 @@ func (u *Unit) ended(r *run) {
 // relaunch waits out the delay and the service's conditions and starts the
 // process again; false means that the run is over.
 func (u *Unit) relaunch(ctx context.Context, r *run, delay time.Duration) bool {
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-r.halt:
+	if !u.awaitTurn(ctx, r, delay) {
 		u.update(func(s *state.Run) { s.State = api.StateExited })
 		return false
 	}
-	wait, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-r.halt:
-			cancel()
-		case <-wait.Done():
-		}
-	}()
-	if err := u.p.awaitAgain(wait, &u.rec.Declared); err != nil {
+	r.launching.Lock()
+	defer r.launching.Unlock()
+	if r.halted() {
 		u.update(func(s *state.Run) { s.State = api.StateExited })
 		return false
 	}
@@ -80,6 +80,28 @@ func (u *Unit) relaunch(ctx context.Context, r *run, delay time.Duration) bool {
 	return true
 }
 
+// awaitTurn waits out the delay, then for the service's conditions; false means
+// that the run was told to end meanwhile.
+func (u *Unit) awaitTurn(ctx context.Context, r *run, delay time.Duration) bool {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.halt:
+		return false
+	}
+	wait, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-r.halt:
+			cancel()
+		case <-wait.Done():
+		}
+	}()
+	return u.p.awaitAgain(wait, &u.rec.Declared) == nil
+}
+
 // attend waits for the process to exit and probes its health meanwhile.
 func (u *Unit) attend(ctx context.Context, r *run, c *container.Container, began time.Time) container.Exit {
 	ctx, cancel := context.WithCancel(ctx)
@@ -87,8 +109,11 @@ func (u *Unit) attend(ctx context.Context, r *run, c *container.Container, began
 	exited := make(chan container.Exit, 1)
 	go func() {
 		exit, err := c.Wait(ctx)
-		if err != nil {
+		switch {
+		case err != nil:
 			exit = u.m.exitElsewhere(c, err)
+		case u.m.Guard != nil:
+			u.m.Guard.Forget(c.PID(), c.StartTime()) // it may have seen the same
 		}
 		exited <- exit
 	}()
@@ -148,7 +173,7 @@ func (u *Unit) reap(ctx context.Context, r *run, exit container.Exit, again bool
 		next = api.StateRestarting
 	}
 	u.update(func(s *state.Run) {
-		s.State, s.PID, s.StartTime = next, 0, 0
+		s.State, s.PID, s.StartTime, s.Exit = next, 0, 0, nil
 		s.ExitCode, s.OOMKilled, s.Finished, s.Health = exit.Code, exit.OOMKilled, time.Now(), ""
 	})
 	u.announce()
@@ -167,17 +192,19 @@ func (m *Machine) exitElsewhere(c *container.Container, err error) container.Exi
 	return exit
 }
 
-// exitOfDead asks the guard, which reaps the containers of an engine that
-// died. It may have to be waited for; nobody else knows.
+// exitOfDead asks the guard, which reaps the containers of the engines that
+// died under it. It may have to be waited for; nobody else knows.
 func (m *Machine) exitOfDead(pid int, start uint64) container.Exit {
-	if m.Guard != nil {
-		select {
-		case e := <-m.Guard.Exited(pid, start):
-			return container.Exit{Code: e.Code()}
-		case <-m.Guard.Done():
-		case <-time.After(guardAnswer):
-		}
+	if m.Guard == nil || m.Guard.Generation() == 1 {
+		return container.Exit{Code: unknownExit} // nobody was there to reap it
 	}
+	select {
+	case e := <-m.Guard.Exited(pid, start):
+		return container.Exit{Code: e.Code()}
+	case <-m.Guard.Done():
+	case <-time.After(guardAnswer):
+	}
+	m.Guard.Forget(pid, start)
 	return container.Exit{Code: unknownExit}
 }
 

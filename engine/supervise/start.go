@@ -18,31 +18,6 @@ import (
 	"devstack/engine/state"
 )
 
-// Start runs the container's process and watches over it from then on. It
-// returns once the process executes its program. A running container is left
-// alone.
-func (u *Unit) Start(ctx context.Context) error {
-	u.op.Lock()
-	defer u.op.Unlock()
-	if u.active() {
-		return nil
-	}
-	r := newRun()
-	u.mu.Lock()
-	u.run = r
-	u.runs++
-	u.mu.Unlock()
-	u.update(func(s *state.Run) { s.Wanted, s.Restarts, s.Error = true, 0, "" })
-	if err := u.launch(ctx, r); err != nil {
-		r.stop()
-		close(r.ended)
-		u.failed(err)
-		return err
-	}
-	go u.watch(r)
-	return nil
-}
-
 // failed records that the process never came to execute its program.
 func (u *Unit) failed(err error) {
 	code := 127

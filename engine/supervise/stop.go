@@ -21,7 +21,8 @@ import (
 )
 
 // Stop ends the container: stop signal, then SIGKILL after the timeout. It
-// returns when the process is gone. A stopped container is left alone.
+// returns when the process is gone. A stopped container is left alone. Once it
+// has begun it comes to its end, even when ctx ends before.
 func (u *Unit) Stop(ctx context.Context, timeout *compose.Duration) error {
 	u.op.Lock()
 	defer u.op.Unlock()
@@ -34,25 +35,30 @@ func (u *Unit) stopLocked(ctx context.Context, timeout *compose.Duration) error 
 		return nil
 	}
 	u.update(func(s *state.Run) { s.Wanted = false })
-	r.stop()
-	sig, err := u.stopSignal()
-	if err != nil {
-		return err
-	}
-	c := r.current()
-	if c != nil {
+	if c := r.stop(); c != nil {
 		// A paused process would never see its signal.
 		if u.Record().State == api.StatePaused {
-			u.m.warn(c.Resume(ctx))
+			u.m.warn(c.Resume(context.WithoutCancel(ctx)))
 		}
-		u.m.warn(ignoreGone(c.Signal(sig)))
+		u.m.warn(ignoreGone(c.Signal(u.stopSignal())))
 	}
-	timer := time.NewTimer(stopTimeout(&u.rec.Declared, timeout))
+	ended := make(chan error, 1)
+	go func() { ended <- u.finishStop(context.WithoutCancel(ctx), r, stopTimeout(&u.rec.Declared, timeout)) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// finishStop waits for the end of a run that was told to end, and forces it
+// when its time is over.
+func (u *Unit) finishStop(ctx context.Context, r *run, limit time.Duration) error {
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case <-r.ended:
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	case <-timer.C:
 		if err := u.kill(ctx, r); err != nil {
 			return err
@@ -81,15 +87,23 @@ func (u *Unit) kill(ctx context.Context, r *run) error {
 // Docker's kill does.
 func (u *Unit) Signal(ctx context.Context, sig unix.Signal) error {
 	r := u.currentRun()
-	if r == nil || r.current() == nil {
+	var c *container.Container
+	if r != nil {
+		c = r.current()
+	}
+	if c == nil {
 		return fmt.Errorf("container %s is not running", u.name)
 	}
 	if sig == unix.SIGKILL {
-		u.update(func(s *state.Run) { s.Wanted = false })
+		u.update(func(s *state.Run) {
+			if u.run == r { // not started again meanwhile
+				s.Wanted = false
+			}
+		})
 		r.stop()
 	}
 	u.emit("kill", "signal", unix.SignalName(sig))
-	if err := ignoreGone(r.current().Signal(sig)); err != nil {
+	if err := ignoreGone(c.Signal(sig)); err != nil {
 		return err
 	}
 	if sig != unix.SIGKILL {
@@ -98,10 +112,16 @@ func (u *Unit) Signal(ctx context.Context, sig unix.Signal) error {
 	return u.kill(ctx, r)
 }
 
-// Restart stops and starts the process; the root, the network place and the
-// volumes stay.
-func (u *Unit) Restart(ctx context.Context, timeout *compose.Duration) error {
+// Restart stops the process and, once ready has returned, starts it again; the
+// root, the network place and the volumes stay, and the published ports hold
+// their clients meanwhile.
+func (u *Unit) Restart(ctx context.Context, timeout *compose.Duration, ready func(context.Context) error) error {
+	release := u.HoldPorts()
+	defer release()
 	if err := u.Stop(ctx, timeout); err != nil {
+		return err
+	}
+	if err := ready(ctx); err != nil {
 		return err
 	}
 	return u.Start(ctx)
@@ -137,9 +157,13 @@ func (u *Unit) freeze(ctx context.Context, from, to string) error {
 }
 
 // stopSignal is the service's, else the image's, else SIGTERM.
-func (u *Unit) stopSignal() (unix.Signal, error) {
-	name := firstOf(u.rec.Declared.StopSignal, u.rec.Image.Config.StopSignal, "SIGTERM")
-	return ParseSignal(name)
+func (u *Unit) stopSignal() unix.Signal {
+	sig, err := ParseSignal(firstOf(u.rec.Declared.StopSignal, u.rec.Image.Config.StopSignal, "SIGTERM"))
+	if err != nil { // an image's nonsense must not make the container immortal
+		u.m.warn(fmt.Errorf("stop container %s: %w", u.name, err))
+		return unix.SIGTERM
+	}
+	return sig
 }
 
 // ParseSignal reads a signal's name, with or without SIG, or its number.
@@ -160,27 +184,39 @@ func ignoreGone(err error) error {
 }
 
 // Remove stops the container and frees all that it has; with volumes also its
-// anonymous ones.
+// anonymous ones. What could not be freed is tried again by the next Remove.
 func (u *Unit) Remove(ctx context.Context, timeout *compose.Duration, withVolumes bool) error {
 	u.op.Lock()
 	defer u.op.Unlock()
-	if u.Record().State == api.StateRemoving {
+	if u.isGone() {
 		return nil
 	}
 	if err := u.stopLocked(ctx, timeout); err != nil {
 		return err
 	}
-	u.update(func(s *state.Run) { s.State = api.StateRemoving })
-	var anonymous []string
-	if withVolumes {
-		anonymous = slices.Collect(maps.Values(u.rec.Anonymous))
+	u.update(func(s *state.Run) { s.State, s.DropVolumes = api.StateRemoving, s.DropVolumes || withVolumes })
+	if err := u.finishRemoval(context.WithoutCancel(ctx)); err != nil {
+		return err
 	}
-	if err := u.discard(context.WithoutCancel(ctx), anonymous); err != nil {
-		return fmt.Errorf("remove container %s: %w", u.name, err)
-	}
-	u.p.dropUnit(u)
 	u.emit("destroy")
 	return nil
+}
+
+// finishRemoval removes a container that has no process.
+func (u *Unit) finishRemoval(ctx context.Context) error {
+	var anonymous []string
+	if u.Record().DropVolumes {
+		anonymous = slices.Collect(maps.Values(u.rec.Anonymous))
+	}
+	if err := u.discard(ctx, anonymous); err != nil {
+		return fmt.Errorf("remove container %s: %w", u.name, err)
+	}
+	u.mu.Lock()
+	u.gone = true
+	u.mu.Unlock()
+	err := u.m.Records.RemoveContainer(u.p.Name, u.id)
+	u.p.dropUnit(u)
+	return err
 }
 
 // removeOnce removes a container that asked to go with its process.
@@ -188,15 +224,12 @@ func (u *Unit) removeOnce() {
 	u.m.warn(u.Remove(context.Background(), nil, true))
 }
 
-// discard frees what the container holds, in the order in which it was taken;
-// every step is tried. anonymous are the volumes that go with it.
+// discard frees what the container holds, but for its record; every step is
+// tried, and it can be repeated. anonymous are the volumes that go with it.
 func (u *Unit) discard(ctx context.Context, anonymous []string) error {
 	var errs []error
 	for _, ep := range u.rec.Endpoints {
 		u.m.names.drop(ep.Network, u.id)
-	}
-	if u.oneOff && len(u.rec.Published) > 0 {
-		errs = append(errs, u.p.Unpublish(&u.rec.Declared, []int{u.number}, portOwner(&u.rec)))
 	}
 	if u.sandbox != nil {
 		errs = append(errs, u.m.Network.RemoveSandbox(ctx, u.id))
@@ -205,7 +238,6 @@ func (u *Unit) discard(ctx context.Context, anonymous []string) error {
 		errs = append(errs, u.journal.Close())
 	}
 	errs = append(errs, os.RemoveAll(filepath.Join(u.dataDir(), "log")), snapshot.Remove(u.m.Roots.Data, u.id))
-	errs = append(errs, u.m.Records.RemoveContainer(u.p.Name, u.id))
 	for _, name := range anonymous {
 		errs = append(errs, u.m.Volumes.Remove(ctx, name))
 	}

@@ -35,6 +35,9 @@ type Unit struct {
 	run     *run // the present or the last one; nil before the first
 	runs    int  // how often it was started, by this engine
 	probe   probeResult
+	ports   bool // its published ports are its own, also while it restarts
+	hold    bool // an operation restarts it: its ports stay when the run ends
+	gone    bool // removed: nothing of it must come back
 }
 
 // run is a unit's time from a start to its end, restarts included.
@@ -44,6 +47,10 @@ type run struct {
 	ended chan struct{} // closed: no process, and none will come by itself
 
 	out *output // of the present process; the run's own goroutine uses it
+
+	// launching is held while the run makes a process of its own accord: who
+	// stops the run sees all of it or nothing.
+	launching sync.Mutex
 
 	mu      sync.Mutex
 	process *container.Container // nil between restarts
@@ -55,7 +62,14 @@ func newRun() *run {
 	return &run{halt: make(chan struct{}), ended: make(chan struct{})}
 }
 
-func (r *run) stop() { r.once.Do(func() { close(r.halt) }) }
+// stop makes the present process the run's last, and says which it is: nil
+// where there is none.
+func (r *run) stop() *container.Container {
+	r.once.Do(func() { close(r.halt) })
+	r.launching.Lock()
+	defer r.launching.Unlock()
+	return r.current()
+}
 
 func (r *run) halted() bool {
 	select {
@@ -144,12 +158,27 @@ func (u *Unit) active() bool {
 	}
 }
 
+// stopping reports whether the unit's process is on its way out.
+func (u *Unit) stopping() bool {
+	r := u.currentRun()
+	return r != nil && r.halted() && u.active()
+}
+
+func (u *Unit) isGone() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.gone
+}
+
 // update changes the unit's state, records it and wakes who waits for it.
 func (u *Unit) update(change func(*state.Run)) {
 	u.mu.Lock()
 	change(&u.rec.Run)
-	rec := u.rec
-	err := u.m.Records.PutContainer(&rec)
+	var err error
+	if !u.gone {
+		rec := u.rec
+		err = u.m.Records.PutContainer(&rec)
+	}
 	u.mu.Unlock()
 	u.m.warn(err)
 	u.p.notify()

@@ -1,0 +1,92 @@
+package supervise
+
+import (
+	"context"
+	"fmt"
+
+	"devstack/engine/api"
+	"devstack/engine/image/snapshot"
+	"devstack/engine/state"
+)
+
+// Start opens the container's published ports, runs its process and watches
+// over it from then on. It returns once the process executes its program. A
+// running container is left alone; one that is just ending is waited for.
+func (u *Unit) Start(ctx context.Context) error {
+	u.op.Lock()
+	defer u.op.Unlock()
+	if r := u.currentRun(); r != nil && u.active() {
+		if !r.halted() {
+			return nil
+		}
+		select {
+		case <-r.ended:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	switch rec := u.Record(); {
+	case u.isGone() || rec.State == api.StateRemoving:
+		return fmt.Errorf("container %s was removed", u.name)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	// From here on nobody's going away matters: it takes milliseconds, and half
+	// a start is of no use.
+	return u.begin(context.WithoutCancel(ctx))
+}
+
+func (u *Unit) begin(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			u.releasePorts()
+		}
+	}()
+	if err := u.openPorts(ctx); err != nil {
+		return err
+	}
+	r := newRun()
+	u.mu.Lock()
+	u.run = r
+	u.runs++
+	u.mu.Unlock()
+	u.update(func(s *state.Run) { s.Wanted, s.Restarts, s.Error = true, 0, "" })
+	err = u.mend(ctx)
+	if err == nil {
+		err = u.launch(ctx, r)
+	}
+	if err != nil {
+		r.stop()
+		close(r.ended)
+		u.failed(err)
+		return err
+	}
+	go u.watch(r)
+	return nil
+}
+
+// mend makes again what a container had and the machine has lost: its network
+// namespace, when the machine was started anew.
+func (u *Unit) mend(ctx context.Context) error {
+	if len(u.snap.Lower) == 0 {
+		snap, err := snapshot.Prepare(u.m.Roots.Data, u.id, u.rec.Image)
+		if err != nil {
+			return err
+		}
+		u.snap = snap
+	}
+	if u.sandboxOpen() != nil || !ownSandbox(&u.rec.Declared) {
+		return nil
+	}
+	if err := u.m.Network.RemoveSandbox(ctx, u.id); err != nil {
+		return err
+	}
+	aliases := !u.oneOff
+	for _, ep := range u.rec.Endpoints {
+		aliases = aliases || len(ep.Names) > 2 // more than the container's own two
+	}
+	u.mu.Lock()
+	u.rec.Endpoints = nil
+	u.mu.Unlock()
+	return u.connect(ctx, aliases)
+}

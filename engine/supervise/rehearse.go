@@ -1,0 +1,43 @@
+package supervise
+
+import (
+	"fmt"
+
+	"devstack/compose"
+	"devstack/engine/api"
+	"devstack/engine/image"
+	"devstack/engine/spec"
+	"devstack/engine/state"
+)
+
+// Rehearse looks for what would keep a container of s from being made and
+// started, without making anything: each fault with its place. dir is where
+// relative paths begin.
+func (p *Project) Rehearse(declared *compose.Project, dir string, s *compose.Service, img image.Image) []error {
+	var errs []error
+	fail := func(err error, at ...string) {
+		if err != nil {
+			path := compose.Path(append([]string{"services", s.Name}, at...)...)
+			errs = append(errs, &api.Error{Service: s.Name, Message: err.Error(), Path: path})
+		}
+	}
+	if s.StopSignal != "" {
+		_, err := ParseSignal(s.StopSignal)
+		fail(err, "stop_signal")
+	}
+	_, err := sandboxConfig(s)
+	fail(err)
+	for i, m := range s.Volumes {
+		if m.Type == compose.MountImage {
+			fail(fmt.Errorf("mount %s: volumes of type image are not carried out yet", m.Target), "volumes", fmt.Sprint(i))
+		}
+	}
+	_, _, err = fileObjects(declared, s)
+	fail(err)
+	rec := state.Container{Service: s.Name, Declared: *s, Image: img}
+	user, err := p.m.resolveUser(&rec, s.User, s.GroupAdd)
+	fail(err, "user")
+	_, err = spec.Build(spec.Input{Service: s, Image: img, User: user, CgroupPath: "/rehearsal", ProjectDir: dir})
+	fail(err)
+	return errs
+}
