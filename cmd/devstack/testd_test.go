@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
@@ -72,6 +73,29 @@ func testd() {
 			os.Exit(1)
 		}
 		_, _ = io.Copy(os.Stdout, resp.Body)
+	case "udpserve": // ADDR: answer every datagram
+		c, err := net.ListenPacket("udp", args[0])
+		for buf := make([]byte, 1500); err == nil; {
+			var n int
+			var from net.Addr
+			if n, from, err = c.ReadFrom(buf); err == nil {
+				_, err = c.WriteTo(append([]byte("udp: "), buf[:n]...), from)
+			}
+		}
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	case "udp": // ADDR TEXT: send a datagram until there is an answer; print it
+		c, err := net.Dial("udp", args[0])
+		for buf := make([]byte, 1500); err == nil; {
+			_, _ = c.Write([]byte(args[1]))
+			_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+			if n, err := c.Read(buf); err == nil {
+				fmt.Printf("%s\n", buf[:n])
+				os.Exit(0)
+			}
+		}
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	case "lookup": // NAME: print its addresses
 		addrs, err := net.LookupHost(args[0])
 		if err != nil {
@@ -96,12 +120,21 @@ func testd() {
 			fmt.Println(err)
 			os.Exit(1)
 		}
+	case "orphan": // as process 1: get a child that is not one's own, and never wait for it
+		c := exec.Command("sh", "-c", "(sleep 0.05; echo >/tmp/orphaned) & :")
+		if err := c.Run(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		untilSignal()
 	case "sleep":
 		untilSignal()
 	case "deaf": // ignores SIGTERM
-		signal.Ignore(syscall.SIGTERM)
+		ch := make(chan os.Signal, 1)
+		signal.Notify(ch, syscall.SIGTERM)
 		fmt.Println("deaf")
-		select {}
+		for range ch {
+		}
 	case "trap": // says which signal ended it, and ends with 3
 		fmt.Println("ready")
 		fmt.Println("got", untilSignal())
