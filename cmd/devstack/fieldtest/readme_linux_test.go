@@ -1,7 +1,6 @@
 package fieldtest
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -108,7 +107,7 @@ func (s *stage) interrupted(t *testing.T, script string) {
 // said text.
 type pageWatcher struct {
 	url, text string
-	all       bytes.Buffer
+	all       transcript
 	seen      chan struct{}
 }
 

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -79,12 +80,31 @@ func (s *stage) try(t *testing.T, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), commandLimit)
 	defer cancel()
 	cmd := s.command(ctx, args...)
-	var out, all bytes.Buffer
+	var out bytes.Buffer
+	var all transcript
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, &all), &all
 	began := time.Now()
 	err := cmd.Run()
 	t.Logf("devstack %s (%v)\n%s", strings.Join(args, " "), time.Since(began).Round(time.Millisecond), all.String())
 	return out.String(), err
+}
+
+// transcript is what a command printed on both streams.
+type transcript struct {
+	mu sync.Mutex // the streams are copied at once
+	b  strings.Builder
+}
+
+func (t *transcript) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.Write(p)
+}
+
+func (t *transcript) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.String()
 }
 
 // run is try for what must succeed; on failure it shows the services' logs.
