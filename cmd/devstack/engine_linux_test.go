@@ -121,6 +121,7 @@ func runInside(t *testing.T, script string) {
 	cmds := commands()
 	cmds["leakcheck"] = cmdLeakCheck
 	cmds["boximage"] = boxImage(t)
+	cmds["registry"] = serveRegistry(t)
 	testscript.Run(t, testscript.Params{
 		Files: []string{script},
 		Setup: func(env *testscript.Env) error {

@@ -245,8 +245,8 @@ func (u *Unit) inherit(ctx context.Context, from string) ([]specs.Mount, []*os.F
 	return ms, held, nil
 }
 
-// fileObjects are a service's configs and secrets: files are bound read-only,
-// contents are placed in memory.
+// fileObjects are a service's configs and secrets: files are bound read-only;
+// contents, and files that want another owner or mode, are placed in memory.
 func fileObjects(p *compose.Project, s *compose.Service) ([]specs.Mount, []container.File, error) {
 	var ms []specs.Mount
 	var files []container.File
@@ -266,8 +266,14 @@ func fileObjects(p *compose.Project, s *compose.Service) ([]specs.Mount, []conta
 			return fmt.Errorf("%s is external: there is no store of configs and secrets here", ref.Source)
 		}
 		if o.File != "" {
-			if _, err := os.Stat(o.File); err != nil {
+			st, err := os.Stat(o.File)
+			if err != nil {
 				return fmt.Errorf("%s: %w", ref.Source, err)
+			}
+			if ref.UID+ref.GID+ref.Mode != "" && st.Mode().IsRegular() {
+				f, err := ownedFile(target, o.File, st, ref)
+				files = append(files, f)
+				return err
 			}
 			ms = append(ms, spec.BindMount(spec.Bound{Source: o.File, Target: target, ReadOnly: true}))
 			return nil
@@ -288,6 +294,23 @@ func fileObjects(p *compose.Project, s *compose.Service) ([]specs.Mount, []conta
 		}
 	}
 	return ms, files, errors.Join(errs...)
+}
+
+// ownedFile is a copy of a file with the owner and mode that its user asked
+// for; what he left open is as it is on the host.
+func ownedFile(target, path string, st os.FileInfo, ref compose.FileReference) (container.File, error) {
+	const most = 1 << 20 // a bound of memory; Docker allows 1 MB and less
+	if st.Size() > most {
+		return container.File{}, fmt.Errorf("%s: with uid, gid or mode, a file may have %d bytes, not %d", ref.Source, most, st.Size())
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return container.File{}, fmt.Errorf("%s: %w", ref.Source, err)
+	}
+	if ref.Mode == "" {
+		ref.Mode = strconv.FormatUint(uint64(st.Mode().Perm()), 8)
+	}
+	return memoryFile(target, string(data), ref)
 }
 
 // memoryFile is a config or secret whose content is in the project file or the
