@@ -32,7 +32,7 @@ func (e *Engine) Down(ctx context.Context, req api.DownRequest, emit func(api.Me
 		r.Services = nil
 	}
 	for _, name := range req.Services {
-		if _, ok := declared.Services[name]; !ok && p.ServiceUnits(name) == nil {
+		if _, ok := declared.Services[name]; !ok && len(p.ServiceUnits(name)) == 0 {
 			return api.UpResult{}, &api.Error{Message: "no such service: " + name}
 		}
 	}

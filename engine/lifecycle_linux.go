@@ -13,19 +13,21 @@ import (
 	"devstack/engine/supervise"
 )
 
-// targets finds the project and the services that a request is about.
+// targets finds the project and the services that a request is about: without
+// names those that the request declares and enables, else all that there are.
+// A project of which there is nothing is nil.
 func (e *Engine) targets(req *api.ServiceRequest) (*supervise.Project, []string, error) {
 	p := e.known(req.Name)
 	if p == nil {
-		if len(req.Services) > 0 {
-			return nil, nil, &api.Error{Message: fmt.Sprintf("service %q is not running: project %q has no containers", req.Services[0], req.Name)}
+		if req.Project == nil && len(req.Services) > 0 {
+			return nil, nil, &api.Error{Message: "no such service: " + req.Services[0]}
 		}
-		return nil, nil, &api.Error{Message: fmt.Sprintf("no container found for project %q: not found", req.Name)}
+		return nil, nil, nil
 	}
 	services := req.Services
 	if len(services) == 0 {
 		for _, u := range p.Units() {
-			if !u.OneOff() && !slices.Contains(services, u.Service()) {
+			if !u.OneOff() && !slices.Contains(services, u.Service()) && enabled(req.Project, u.Service()) {
 				services = append(services, u.Service())
 			}
 		}
@@ -40,13 +42,23 @@ func (e *Engine) targets(req *api.ServiceRequest) (*supervise.Project, []string,
 	return p, services, nil
 }
 
+// enabled reports whether a project file has a service, and no profile that
+// was not asked for. Without a file every service is.
+func enabled(p *compose.Project, service string) bool {
+	if p == nil {
+		return true
+	}
+	_, ok := p.Services[service]
+	return ok
+}
+
 // lockTargets is targets with the right to change the project. What there is
 // counts when the turn has come.
 func (e *Engine) lockTargets(ctx context.Context, req *api.ServiceRequest) (*supervise.Project, []string, func(), error) {
 	for {
 		p, _, err := e.targets(req)
-		if err != nil {
-			return nil, nil, nil, err
+		if err != nil || p == nil {
+			return nil, nil, func() {}, err
 		}
 		unlock, err := p.Lock(ctx)
 		if err != nil {
@@ -138,11 +150,38 @@ func (e *Engine) Start(ctx context.Context, req api.ServiceRequest, emit func(ap
 		return struct{}{}, err
 	}
 	defer unlock()
+	if name := withoutContainer(p, &req); name != "" {
+		return struct{}{}, &api.Error{Message: fmt.Sprintf("service %q has no container to start", name)}
+	}
+	if p == nil {
+		return struct{}{}, nil
+	}
 	err = e.start(ctx, p, services, emit)
 	if err == nil && req.Wait {
 		err = p.AwaitReady(ctx, services)
 	}
 	return struct{}{}, err
+}
+
+// withoutContainer is the first service of a request that should have a
+// container and has none.
+func withoutContainer(p *supervise.Project, req *api.ServiceRequest) string {
+	wanted := req.Services
+	if len(wanted) == 0 && req.Project != nil {
+		wanted = req.Project.ServiceNames()
+	}
+	for _, name := range wanted {
+		if p != nil && len(p.ServiceUnits(name)) > 0 {
+			continue
+		}
+		if req.Project != nil {
+			if s, ok := req.Project.Services[name]; ok && s.Replicas() == 0 {
+				continue
+			}
+		}
+		return name
+	}
+	return ""
 }
 
 func (e *Engine) start(ctx context.Context, p *supervise.Project, services []string, emit func(api.Message)) error {
@@ -160,7 +199,7 @@ func (e *Engine) start(ctx context.Context, p *supervise.Project, services []str
 // Stop stops containers and leaves them there.
 func (e *Engine) Stop(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) (struct{}, error) {
 	p, services, unlock, err := e.lockTargets(ctx, &req)
-	if err != nil {
+	if err != nil || p == nil {
 		return struct{}{}, err
 	}
 	defer unlock()
@@ -179,7 +218,7 @@ func (e *Engine) stop(ctx context.Context, p *supervise.Project, services []stri
 // `restart: true`.
 func (e *Engine) Restart(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) (struct{}, error) {
 	p, services, unlock, err := e.lockTargets(ctx, &req)
-	if err != nil {
+	if err != nil || p == nil {
 		return struct{}{}, err
 	}
 	defer unlock()
@@ -221,6 +260,10 @@ func (e *Engine) Kill(ctx context.Context, req api.ServiceRequest, emit func(api
 	if err != nil {
 		return struct{}{}, err
 	}
+	if p == nil || !anyRuns(p, services) {
+		emit(api.Message{Notice: &api.Notice{Level: "info", Text: "No container to kill"}})
+		return struct{}{}, nil
+	}
 	name := req.Signal
 	if name == "" {
 		name = "SIGKILL"
@@ -238,10 +281,16 @@ func (e *Engine) Kill(ctx context.Context, req api.ServiceRequest, emit func(api
 	})
 }
 
+func anyRuns(p *supervise.Project, services []string) bool {
+	return slices.ContainsFunc(p.Units(), func(u *supervise.Unit) bool {
+		return !u.OneOff() && u.Process() != nil && slices.Contains(services, u.Service())
+	})
+}
+
 // Remove removes stopped containers, or with Stop also running ones.
 func (e *Engine) Remove(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) (struct{}, error) {
 	p, services, unlock, err := e.lockTargets(ctx, &req)
-	if err != nil {
+	if err != nil || p == nil {
 		return struct{}{}, err
 	}
 	defer unlock()

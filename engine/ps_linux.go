@@ -23,6 +23,9 @@ func (e *Engine) Ps(_ context.Context, req api.PsRequest, _ func(api.Message)) (
 			if len(req.Services) > 0 && !slices.Contains(req.Services, u.Service()) {
 				continue
 			}
+			if u.OneOff() && !req.All {
+				continue
+			}
 			c := describe(u)
 			if req.All || c.State == api.StateRunning || c.State == api.StateRestarting || c.State == api.StatePaused {
 				out = append(out, c)
@@ -43,7 +46,7 @@ func describe(u *supervise.Unit) api.Container {
 		State:   rec.State, Health: rec.Health, ExitCode: rec.ExitCode, OOMKilled: rec.OOMKilled,
 		Error: rec.Error, PID: rec.PID, Restarts: rec.Restarts,
 		Created: rec.Created, Started: rec.Started, Finished: rec.Finished,
-		Labels: u.Labels(), ConfigHash: rec.ConfigHash, Mounts: u.MountTargets(),
+		Labels: u.Labels(), ConfigHash: rec.ConfigHash, Mounts: u.MountSources(),
 	}
 	if rec.State == api.StateRunning || rec.State == api.StatePaused || rec.State == api.StateRestarting {
 		c.Ports = ports(rec.Published, s.Expose, exposed(rec.Image.Config.ExposedPorts))

@@ -44,7 +44,7 @@ func (e *Engine) Run(ctx context.Context, req api.RunRequest, se *server.Session
 		return 0, &api.Error{Service: req.Service, Message: err.Error(), Code: code}
 	}
 	if req.Detach {
-		fmt.Fprintln(se.Stdout, u.Name())
+		fmt.Fprintln(se.Stdout, u.ID())
 		return 0, nil
 	}
 	u.Resize(req.Size)

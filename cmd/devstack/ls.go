@@ -104,7 +104,7 @@ func printProjects(e *env, projects []api.LsResult, format string, quiet bool) e
 	case format == "json":
 		return json.NewEncoder(e.stdout).Encode(rows)
 	case format == "table":
-		return render.Table(e.stdout, []string{"NAME", "STATUS", "CONFIG FILES"}, cells)
+		return render.WideTable(e.stdout, []string{"NAME", "STATUS", "CONFIG FILES"}, cells)
 	}
 	return fmt.Errorf("format value %q could not be parsed", format)
 }

@@ -7,11 +7,6 @@ import (
 	"devstack/cmd/devstack/render"
 )
 
-// discard swallows what --quiet does not want.
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
-
 // onceDisplay is a display that may be closed more than once.
 type onceDisplay struct {
 	render.Display

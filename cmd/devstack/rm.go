@@ -54,7 +54,10 @@ func runRm(ctx context.Context, e *env, req api.ServiceRequest, force bool) erro
 		fmt.Fprintln(e.stderr, "No stopped containers")
 		return nil
 	}
-	if !force && !e.confirm("Going to remove "+strings.Join(going, ", ")) {
+	question := "Going to remove " + strings.Join(going, ", ")
+	if force {
+		fmt.Fprintln(e.stdout, question)
+	} else if !e.confirm(question) {
 		return nil
 	}
 	return e.progress("rm", func(emit func(api.Message)) error { return c.Remove(ctx, req, emit) })
@@ -72,9 +75,15 @@ func removable(ctx context.Context, c *client.Client, req api.ServiceRequest) (n
 	return names, err
 }
 
-// confirm asks a yes-or-no question; nothing typed means no.
+// confirm asks a yes-or-no question; nothing typed means no. Whoever pipes the
+// answer in is only told what it is about.
 func (e *env) confirm(question string) bool {
-	fmt.Fprint(e.stderr, "? "+question+"? [yN] ")
+	if isTerminal(e.stdin) {
+		question = "? " + question + "? [yN] "
+	} else {
+		question += "\n"
+	}
+	fmt.Fprint(e.stdout, question)
 	answer, _ := bufio.NewReader(e.stdin).ReadString('\n') // end of input means no
 	answer = strings.ToLower(strings.TrimSpace(answer))
 	return answer == "y" || answer == "yes"

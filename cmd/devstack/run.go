@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"devstack/cmd/devstack/render"
 	"devstack/compose"
 	"devstack/engine/api"
 	"devstack/engine/api/client"
@@ -121,7 +122,7 @@ func runRun(ctx context.Context, e *env, o *runOptions, service string, command 
 // container says something or begins to listen.
 func (o *runOptions) start(ctx context.Context, e *env, c *client.Client, req api.RunRequest) (int, error) {
 	if o.quiet {
-		e.stdout = discard{}
+		e.flags.progress = render.ModeQuiet
 	}
 	d := closeOnce(e.display("run"))
 	defer d.Close()

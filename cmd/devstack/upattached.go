@@ -97,7 +97,7 @@ func (s *session) announce(containers []api.Container) {
 		Style: style, NoPrefix: s.o.noPrefix, Timestamps: s.o.timestamps, Split: true,
 	}, names...)
 	if len(names) > 0 && s.e.flags.progress != "quiet" {
-		fmt.Fprintf(s.e.stderr, "Attaching to %s\n", strings.Join(names, ", "))
+		fmt.Fprintf(s.e.stdout, "Attaching to %s\n", strings.Join(names, ", "))
 	}
 }
 

@@ -41,11 +41,12 @@ func (e *ChildError) Error() string {
 // Unwrap makes errors.Is work with os.ErrNotExist and the like.
 func (e *ChildError) Unwrap() error { return e.Errno }
 
-// ExitCode is what a shell would exit with: 127 if the command is not there,
-// 126 if it cannot be executed, 125 if the container could not be set up.
+// ExitCode is what a shell would exit with: 127 if the command (or, as Docker
+// has it, its working directory) is not there, 126 if it cannot be executed,
+// 125 if the container could not be set up.
 func (e *ChildError) ExitCode() int {
 	switch {
-	case e.Op != "exec":
+	case e.Op != "exec" && e.Op != "chdir":
 		return 125
 	case e.Errno == syscall.ENOENT:
 		return 127

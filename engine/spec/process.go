@@ -30,7 +30,9 @@ func Args(s *compose.Service, imageEntrypoint, imageCmd []string) []string {
 }
 
 // Env is the environment of the container's process: the image's, then the
-// service's, then what is always there. Order is the image's, then by name.
+// service's, then what is always there. A variable that the service names
+// without a value, and the client does not have, is not there at all. Order is
+// the image's, then by name.
 func Env(s *compose.Service, imageEnv []string, hostname, home string) []string {
 	var env []string
 	at := map[string]int{}
@@ -60,13 +62,15 @@ func Env(s *compose.Service, imageEnv []string, hostname, home string) []string 
 	for _, key := range slices.Sorted(maps.Keys(s.Environment)) {
 		if v := s.Environment[key]; v != nil {
 			set(key, key+"="+*v)
+		} else if _, ok := at[key]; ok {
+			set(key, "")
 		}
 	}
 	if home == "" {
 		home = "/"
 	}
 	def("HOME=" + home)
-	return env
+	return slices.DeleteFunc(env, func(line string) bool { return line == "" })
 }
 
 // Merge applies KEY=VALUE lines over env, as exec's -e does.

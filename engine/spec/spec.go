@@ -104,7 +104,7 @@ func linuxPart(in Input, sec Security) (*specs.Linux, error) {
 		Namespaces:  namespaces(in),
 		Resources:   res,
 		Devices:     devices,
-		Sysctl:      maps.Clone(s.Sysctls),
+		Sysctl:      sysctls(in),
 		CgroupsPath: in.CgroupPath,
 	}
 	if !s.Privileged && !sec.SystemPathsFree {
@@ -112,6 +112,25 @@ func linuxPart(in Input, sec Security) (*specs.Linux, error) {
 		l.ReadonlyPaths = container.DefaultReadonlyPaths()
 	}
 	return l, nil
+}
+
+// sysctls are the service's, over those that Docker gives every container with
+// a network of its own: any user may ping and listen on port 80.
+func sysctls(in Input) map[string]string {
+	mode := in.Service.NetworkMode
+	shared := strings.HasPrefix(mode, "service:") || strings.HasPrefix(mode, "container:")
+	if in.NetNS == "" || shared {
+		return maps.Clone(in.Service.Sysctls)
+	}
+	out := map[string]string{
+		"net.ipv4.ping_group_range":           "0 2147483647",
+		"net.ipv4.ip_unprivileged_port_start": "0",
+	}
+	for key, value := range in.Service.Sysctls {
+		delete(out, strings.ReplaceAll(key, "/", ".")) // the same, as sysctl(8) also has it
+		out[key] = value
+	}
+	return out
 }
 
 func namespaces(in Input) []specs.LinuxNamespace {

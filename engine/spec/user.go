@@ -72,6 +72,9 @@ func ResolveUser(user string, groups []string, a Accounts) (User, error) {
 		}
 		u.Groups = append(u.Groups, gid)
 	}
+	// The primary group is one of them, too: it may be dropped from the process
+	// and must stay a supplementary one (CVE-2022-36109).
+	u.Groups = append(u.Groups, u.GID)
 	slices.Sort(u.Groups)
 	u.Groups = slices.Compact(u.Groups)
 	return u, nil

@@ -2,7 +2,6 @@ package supervise
 
 import (
 	"maps"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,18 +41,21 @@ func dependsLabel(s *compose.Service) string {
 	return strings.Join(parts, ",")
 }
 
-// MountTargets are the container paths at which volumes and binds are mounted.
-func (u *Unit) MountTargets() []string {
+// MountSources are what the container mounts, as Docker lists it: the real
+// names of volumes, the paths of binds.
+func (u *Unit) MountSources() []string {
 	rec := u.Record()
+	declared, _ := u.p.Declared()
 	var out []string
 	for _, m := range rec.Declared.Volumes {
-		out = append(out, path.Clean(m.Target))
-	}
-	for target := range rec.Anonymous {
-		if !slices.Contains(out, target) {
-			out = append(out, target)
+		switch {
+		case m.Type == compose.MountBind:
+			out = append(out, m.Source)
+		case m.Type == compose.MountVolume && m.Source != "":
+			out = append(out, declared.Volumes[m.Source].Name)
 		}
 	}
+	out = slices.AppendSeq(out, maps.Values(rec.Anonymous))
 	slices.Sort(out)
 	return out
 }

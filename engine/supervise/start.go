@@ -196,7 +196,8 @@ func (u *Unit) nameFiles(host bool) ([]container.File, error) {
 	if host {
 		gateway = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
-	extra, err := spec.ExtraHosts(s.ExtraHosts, gateway)
+	// Who shares a network shares the names that belong to it.
+	extra, err := spec.ExtraHosts(owner.Declared.ExtraHosts, gateway)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +207,7 @@ func (u *Unit) nameFiles(host bool) ([]container.File, error) {
 	}
 	return []container.File{
 		{Path: "/etc/hostname", Data: []byte(u.hostname() + "\n"), Mode: 0o644},
-		{Path: "/etc/hosts", Data: spec.HostsFile(u.hostname(), s.DomainName, addrs(owner, ""), extra), Mode: 0o644},
+		{Path: "/etc/hosts", Data: spec.HostsFile(u.hostname(), owner.Declared.DomainName, addrs(owner, ""), extra), Mode: 0o644},
 		{Path: "/etc/resolv.conf", Data: resolv, Mode: 0o644},
 	}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"devstack/compose"
 	"devstack/engine/api"
@@ -141,12 +142,18 @@ func (u *Unit) Evidence(unhealthy bool) []string {
 
 func lineText(e logs.Entry) string { return strings.TrimRight(string(e.Text), "\r\n") }
 
+// settle is how long a container without a healthcheck must run before `up
+// --wait` believes it: Compose looks for the first time after so long, and
+// scripts rely on hearing of a program that cannot even start.
+const settle = 500 * time.Millisecond
+
 // AwaitReady waits until the services' containers run and are healthy, as
-// `up --wait` wants it; containers that exited with 0 count as done.
+// `up --wait` wants it. Having exited with 0 will do for those that another
+// service wants completed.
 func (p *Project) AwaitReady(ctx context.Context, services []string) error {
+	declared, _ := p.Declared()
 	for _, name := range services {
-		err := p.Await(ctx, func() (bool, error) { return ready(p.records(name)) })
-		if err != nil {
+		if err := p.awaitReady(ctx, name, wantsCompletion(declared, name)); err != nil {
 			if ctx.Err() != nil {
 				return fmt.Errorf("service %s: not ready in time: %w", name, err)
 			}
@@ -156,11 +163,53 @@ func (p *Project) AwaitReady(ctx context.Context, services []string) error {
 	return nil
 }
 
-func ready(recs []state.Container) (bool, error) {
+func wantsCompletion(p *compose.Project, service string) bool {
+	for _, s := range p.Services {
+		if d, ok := s.DependsOn[service]; ok && d.Condition == compose.ConditionCompleted {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Project) awaitReady(ctx context.Context, service string, mayComplete bool) error {
+	for {
+		if err := p.Await(ctx, func() (bool, error) { return ready(p.records(service), mayComplete) }); err != nil {
+			return err
+		}
+		left := unsettled(p.records(service), time.Now())
+		if left <= 0 {
+			return nil
+		}
+		// Either it stays as it is for so long, or the next round says what became of it.
+		steady, cancel := context.WithTimeout(ctx, left)
+		err := p.Await(steady, func() (bool, error) {
+			ok, err := ready(p.records(service), mayComplete)
+			return !ok, err
+		})
+		cancel()
+		if err != nil && (steady.Err() == nil || ctx.Err() != nil) {
+			return err
+		}
+	}
+}
+
+// unsettled is how long it takes until the youngest running container without
+// a healthcheck has settled.
+func unsettled(recs []state.Container, now time.Time) (left time.Duration) {
+	for i := range recs {
+		if c := &recs[i]; c.State == api.StateRunning && c.Health == "" {
+			left = max(left, settle-now.Sub(c.Started))
+		}
+	}
+	return left
+}
+
+func ready(recs []state.Container, mayComplete bool) (bool, error) {
 	for i := range recs {
 		c := &recs[i]
 		switch {
-		case c.State == api.StateExited && c.ExitCode != 0:
+		case c.State == api.StateExited && (c.ExitCode != 0 || !mayComplete):
 			return false, &brokenError{container: c.Name, text: fmt.Sprintf("container %s exited (%d)", c.Name, c.ExitCode)}
 		case c.State == api.StateExited:
 			continue

@@ -53,14 +53,14 @@ func (c Container) Label(name string) string { return c.labels[name] }
 // Row makes the row of c as of now. With trunc ids and commands are cut.
 func Row(c api.Container, now time.Time, trunc bool) Container {
 	r := Container{
-		Command:      strconv.Quote(cut(Clean(strings.Join(c.Command, " ")), 20, trunc)),
+		Command:      strconv.Quote(cut(Clean(commandLine(c.Command)), 20, trunc)),
 		CreatedAt:    c.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
 		ExitCode:     c.ExitCode,
 		Health:       c.Health,
 		ID:           c.ID,
 		Image:        c.Image,
 		Labels:       joinLabels(c.Labels),
-		LocalVolumes: strconv.Itoa(len(c.Mounts)),
+		LocalVolumes: strconv.Itoa(volumesIn(c.Mounts)),
 		Name:         c.Name,
 		Names:        c.Name,
 		Ports:        Ports(c.Ports),
@@ -89,6 +89,33 @@ func Row(c api.Container, now time.Time, trunc bool) Container {
 		r.Publishers = append(r.Publishers, Publisher{p.HostIP, p.ContainerPort, p.HostPort, p.Protocol})
 	}
 	return r
+}
+
+// commandLine is a command as Docker shows it: arguments with spaces are
+// quoted, the program's path is not.
+func commandLine(words []string) string {
+	var b strings.Builder
+	for i, w := range words {
+		switch {
+		case i == 0:
+			b.WriteString(w)
+		case strings.Contains(w, " "):
+			b.WriteString(" '" + w + "'")
+		default:
+			b.WriteString(" " + w)
+		}
+	}
+	return b.String()
+}
+
+// volumesIn counts the volumes among mounts; the others are paths.
+func volumesIn(mounts []string) (n int) {
+	for _, m := range mounts {
+		if !strings.HasPrefix(m, "/") {
+			n++
+		}
+	}
+	return n
 }
 
 func cut(s string, n int, trunc bool) string {

@@ -11,7 +11,17 @@ import (
 
 // Table writes rows under headers, columns aligned as Docker aligns them.
 func Table(w io.Writer, headers []string, rows [][]string) error {
-	tw := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
+	return table(w, 10, headers, rows)
+}
+
+// WideTable is a table as Compose itself makes them (`ls`): columns of at
+// least 20.
+func WideTable(w io.Writer, headers []string, rows [][]string) error {
+	return table(w, 20, headers, rows)
+}
+
+func table(w io.Writer, minWidth int, headers []string, rows [][]string) error {
+	tw := tabwriter.NewWriter(w, minWidth, 1, 3, ' ', 0)
 	fmt.Fprintln(tw, strings.Join(headers, "\t"))
 	for _, r := range rows {
 		fmt.Fprintln(tw, strings.Join(r, "\t"))
