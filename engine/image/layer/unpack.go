@@ -98,7 +98,7 @@ func place(t *tree, path string, hdr *tar.Header, m meta, content io.Reader, lim
 	case tar.TypeFifo:
 		return t.node(path, m, modeFifo, 0, 0)
 	case tar.TypeChar, tar.TypeBlock:
-		if !limits.Devices && !harmless(hdr) {
+		if !limits.Devices && !Harmless(hdr) {
 			return refuse(hdr.Name, "is a device node (%c %d:%d)", kindLetter(hdr), hdr.Devmajor, hdr.Devminor)
 		}
 		kind := uint32(modeChar)
@@ -124,9 +124,9 @@ func kindLetter(hdr *tar.Header) byte {
 	return 'c'
 }
 
-// harmless are the character devices that every container may use anyway,
+// Harmless tells the character devices that every container may use anyway,
 // and 0:0, which is overlayfs' whiteout.
-func harmless(hdr *tar.Header) bool {
+func Harmless(hdr *tar.Header) bool {
 	if hdr.Typeflag != tar.TypeChar {
 		return false
 	}

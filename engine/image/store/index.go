@@ -126,17 +126,21 @@ func (s *Store) change(ctx context.Context, edit func([]Entry) []Entry) error {
 	return nil
 }
 
-// Put names an image whose blobs and layers are in the store. An earlier
-// image of the same name and platform loses the name.
-func (s *Store) Put(ctx context.Context, e Entry) error {
-	if e.Added.IsZero() {
-		e.Added = time.Now()
-	}
+// Put names images whose blobs and layers are in the store, all at once. An
+// earlier image of the same name and platform loses the name.
+func (s *Store) Put(ctx context.Context, fresh ...Entry) error {
+	now := time.Now()
 	return s.change(ctx, func(entries []Entry) []Entry {
-		entries = slices.DeleteFunc(entries, func(o Entry) bool {
-			return o.Ref == e.Ref && samePlatform(o.Platform, e.Platform)
-		})
-		return append(entries, e)
+		for _, e := range fresh {
+			if e.Added.IsZero() {
+				e.Added = now
+			}
+			entries = slices.DeleteFunc(entries, func(o Entry) bool {
+				return o.Ref == e.Ref && samePlatform(o.Platform, e.Platform)
+			})
+			entries = append(entries, e)
+		}
+		return entries
 	})
 }
 

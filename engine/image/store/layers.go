@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
 
@@ -71,6 +72,31 @@ func (w *LayerWriter) Commit(diffID digest.Digest) error {
 	w.tmp = ""
 	w.s.scheduleSync()
 	return nil
+}
+
+// AdoptLayer makes the tree at dir the unpacked layer of diffID, without
+// copying: dir is gone afterwards. It is false, and dir is as it was, if the
+// store has that layer already or dir lies on another file system.
+func (s *Store) AdoptLayer(dir string, diffID digest.Digest) (bool, error) {
+	if s.HasLayer(diffID) {
+		return false, nil
+	}
+	w, err := s.NewLayer()
+	if err != nil {
+		return false, err
+	}
+	defer w.Discard()
+	err = os.Remove(w.Dir)
+	if err == nil {
+		err = os.Rename(dir, w.Dir)
+	}
+	if errors.Is(err, syscall.EXDEV) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("adopt layer: %w", err)
+	}
+	return true, w.Commit(diffID)
 }
 
 // Discard throws the layer away unless it was committed.
