@@ -183,7 +183,7 @@ func (s *stage) end(t *testing.T) {
 		}
 	}
 	for _, dir := range []string{
-		filepath.Join(s.roots.Run, "netns"), filepath.Join(s.roots.Run, "projects"),
+		filepath.Join(s.roots.Run, "netns"), filepath.Join(s.roots.Run, "projects"), filepath.Join(s.roots.Run, "sandboxes"),
 		filepath.Join(s.roots.Data, "containers"), filepath.Join(s.roots.Data, "volumes"),
 	} {
 		left, err := os.ReadDir(dir)
