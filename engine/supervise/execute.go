@@ -1,3 +1,5 @@
+//go:build linux
+
 package supervise
 
 import (
@@ -238,6 +240,11 @@ func (x *Execution) remove(ctx context.Context, op plan.Op) error {
 	}
 	if u.active() {
 		x.progress(op, api.Working, "Stopping", op.Cause)
+		if err := u.Stop(ctx, x.Timeout); err != nil {
+			return err
+		}
+		x.progress(op, api.Working, "Stopped", "")
+		x.progress(op, api.Working, words[plan.Remove][0], op.Cause)
 	}
 	return u.Remove(ctx, x.Timeout, x.DropVolumes)
 }
