@@ -102,6 +102,12 @@ func (u *up) plan(ctx context.Context) (*plan.Plan, error) {
 	for name, img := range u.images {
 		d.Digests[name] = string(img.ID)
 	}
+	for _, name := range u.req.Meta.Disabled {
+		if u.req.Project.Disabled == nil {
+			u.req.Project.Disabled = map[string]compose.Service{}
+		}
+		u.req.Project.Disabled[name] = compose.Service{Name: name}
+	}
 	observed := u.e.observe(u.p)
 	if orphans := plan.Orphans(u.req.Project, observed.Containers); len(orphans) > 0 && !u.req.RemoveOrphans {
 		u.notice("warning", orphanNotice(u.p.Name, orphans))

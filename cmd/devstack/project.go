@@ -80,7 +80,10 @@ func noSuchService(p *compose.Project, name string) error {
 }
 
 func metaOf(e *env, p *compose.Project) api.Meta {
-	return api.Meta{WorkingDir: p.WorkingDir, ConfigFiles: p.Files, EnvFiles: e.flags.envFiles}
+	return api.Meta{
+		WorkingDir: p.WorkingDir, ConfigFiles: p.Files, EnvFiles: e.flags.envFiles,
+		Disabled: slices.Sorted(maps.Keys(p.Disabled)),
+	}
 }
 
 // closure adds to services all that they depend on.

@@ -159,6 +159,9 @@ type Meta struct {
 	WorkingDir  string   `json:"working_dir"`
 	ConfigFiles []string `json:"config_files"`
 	EnvFiles    []string `json:"env_files,omitempty"`
+	// Disabled are the declared services that the active profiles leave out:
+	// their containers are no orphans.
+	Disabled []string `json:"disabled,omitempty"`
 }
 
 // UpResult lists what the request was about. Plan is the plan's text when
