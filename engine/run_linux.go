@@ -48,7 +48,12 @@ func (e *Engine) Run(ctx context.Context, req api.RunRequest, se *server.Session
 		return 0, nil
 	}
 	u.Resize(req.Size)
-	return e.accompany(ctx, u, se, out, req.Stdin, true)
+	code, err := e.accompany(ctx, u, se, out, req.Stdin, true)
+	if req.Remove {
+		// Its own end removes it, too: whoever has the exit code finds it gone.
+		e.warn(u.Remove(context.WithoutCancel(ctx), nil, true))
+	}
+	return code, err
 }
 
 // prepareRun brings up what the service needs and creates the container.

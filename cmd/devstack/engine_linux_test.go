@@ -122,6 +122,7 @@ func runInside(t *testing.T, script string) {
 	cmds["leakcheck"] = cmdLeakCheck
 	cmds["boximage"] = boxImage(t)
 	cmds["registry"] = serveRegistry(t)
+	cmds["terminal"] = cmdTerminal
 	testscript.Run(t, testscript.Params{
 		Files: []string{script},
 		Setup: func(env *testscript.Env) error {
