@@ -24,8 +24,8 @@ func (e *Engine) targets(req *api.ServiceRequest) (*supervise.Project, []string,
 		}
 		return nil, nil, nil
 	}
-	services := req.Services
-	if len(services) == 0 {
+	var services []string
+	if len(req.Services) == 0 {
 		for _, u := range p.Units() {
 			if !u.OneOff() && !slices.Contains(services, u.Service()) && enabled(req.Project, u.Service()) {
 				services = append(services, u.Service())
@@ -34,9 +34,12 @@ func (e *Engine) targets(req *api.ServiceRequest) (*supervise.Project, []string,
 		return p, services, nil
 	}
 	declared := e.declaration(p, req.Project)
-	for _, name := range services {
+	for _, name := range req.Services {
 		if _, ok := declared.Services[name]; !ok && len(p.ServiceUnits(name)) == 0 {
 			return nil, nil, &api.Error{Message: "no such service: " + name}
+		}
+		if !slices.Contains(services, name) {
+			services = append(services, name)
 		}
 	}
 	return p, services, nil
@@ -186,6 +189,9 @@ func withoutContainer(p *supervise.Project, req *api.ServiceRequest) string {
 
 func (e *Engine) start(ctx context.Context, p *supervise.Project, services []string, emit func(api.Message)) error {
 	return eachUnit(ctx, p, services, false, func(ctx context.Context, u *supervise.Unit) error {
+		if u.Process() != nil {
+			return nil
+		}
 		return step(u, emit, "Starting", "Started", func() error {
 			rec := u.Record()
 			if err := p.AwaitDependencies(ctx, &rec.Declared, emit); err != nil {

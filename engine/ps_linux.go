@@ -128,7 +128,7 @@ func (e *Engine) Wait(ctx context.Context, req api.WaitRequest, _ func(api.Messa
 			if rec.State != api.StateExited && rec.State != api.StateRemoving {
 				return false
 			}
-			res.Exits = append(res.Exits, api.Exit{Container: rec.Name, Service: rec.Service, Code: rec.ExitCode})
+			res.Exits = append(res.Exits, api.Exit{ID: rec.ID, Container: rec.Name, Service: rec.Service, Code: rec.ExitCode})
 			return true
 		})
 		return len(waiting) == 0 || req.Any && len(res.Exits) > 0, nil

@@ -44,7 +44,7 @@ func runWait(ctx context.Context, e *env, services []string, downProject bool) e
 		return fmt.Errorf("no containers for project %q", name)
 	}
 	for _, x := range result.Exits {
-		fmt.Fprintln(e.stdout, x.Code)
+		fmt.Fprintf(e.stdout, "container %q exited with status code %d\n", x.ID, x.Code)
 	}
 	if downProject {
 		err = e.progress("down", func(emit func(api.Message)) error {

@@ -338,6 +338,7 @@ type WaitResult struct {
 
 // Exit is the end of one container.
 type Exit struct {
+	ID        string `json:"id,omitempty"`
 	Container string `json:"container"` // name
 	Service   string `json:"service"`
 	Code      int    `json:"code"`

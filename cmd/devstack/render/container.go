@@ -85,7 +85,7 @@ func Row(c api.Container, now time.Time, trunc bool) Container {
 		networks[i] = n.Network
 	}
 	r.Networks = strings.Join(networks, ",")
-	for _, p := range c.Ports {
+	for _, p := range SortPorts(c.Ports) {
 		r.Publishers = append(r.Publishers, Publisher{p.HostIP, p.ContainerPort, p.HostPort, p.Protocol})
 	}
 	return r

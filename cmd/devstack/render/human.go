@@ -83,39 +83,45 @@ func Status(c api.Container, now time.Time) string {
 	return c.State
 }
 
-// Ports is the PORTS column in Docker's order: "443/tcp, 127.0.0.1:8080->80/tcp".
-// Neighbouring ports that have the same number outside, or none, are shown as
-// one range.
-func Ports(ports []api.Port) string {
-	ps := slices.Clone(ports)
-	slices.SortFunc(ps, func(a, b api.Port) int {
+// SortPorts puts ports in Docker's order: by the container's port.
+func SortPorts(ports []api.Port) []api.Port {
+	return slices.SortedFunc(slices.Values(ports), func(a, b api.Port) int {
 		return cmp.Or(
-			cmp.Compare(a.HostIP, b.HostIP), cmp.Compare(a.Protocol, b.Protocol),
-			cmp.Compare(a.ContainerPort, b.ContainerPort), cmp.Compare(a.HostPort, b.HostPort),
+			cmp.Compare(a.ContainerPort, b.ContainerPort), cmp.Compare(a.HostIP, b.HostIP),
+			cmp.Compare(a.HostPort, b.HostPort), cmp.Compare(a.Protocol, b.Protocol),
 		)
 	})
-	var ranges, mapped []string
-	for i := 0; i < len(ps); {
-		p := ps[i]
-		if p.HostPort != 0 && p.HostPort != p.ContainerPort {
-			mapped = append(mapped, portRange(p, p))
-			i++
-			continue
-		}
-		j := i + 1
-		for j < len(ps) && follows(ps[j-1], ps[j]) {
-			j++
-		}
-		ranges = append(ranges, portRange(p, ps[j-1]))
-		i = j
-	}
-	return strings.Join(append(ranges, mapped...), ", ")
 }
 
-// follows reports whether b continues a range that ends with a.
-func follows(a, b api.Port) bool {
-	return a.Protocol == b.Protocol && a.HostIP == b.HostIP && b.ContainerPort == a.ContainerPort+1 &&
-		(a.HostPort == 0) == (b.HostPort == 0) && (b.HostPort == 0 || b.HostPort == b.ContainerPort)
+// Ports is the PORTS column in Docker's order: "443/tcp, 127.0.0.1:8080->80/tcp".
+// Neighbouring ports that have the same number outside, or none, are shown as
+// one range; those that are mapped to other numbers come last.
+func Ports(ports []api.Port) string {
+	type span struct{ first, last api.Port }
+	var open []span // one for each address and protocol, as they first appear
+	var ranges, mapped []string
+	for _, p := range SortPorts(ports) {
+		if p.HostPort != 0 && p.HostPort != p.ContainerPort {
+			mapped = append(mapped, portRange(p, p))
+			continue
+		}
+		i := slices.IndexFunc(open, func(s span) bool {
+			return s.last.Protocol == p.Protocol && s.last.HostIP == p.HostIP && (s.last.HostPort == 0) == (p.HostPort == 0)
+		})
+		switch {
+		case i < 0:
+			open = append(open, span{p, p})
+		case p.ContainerPort == open[i].last.ContainerPort+1:
+			open[i].last = p
+		default:
+			ranges = append(ranges, portRange(open[i].first, open[i].last))
+			open[i] = span{p, p}
+		}
+	}
+	for _, s := range open {
+		ranges = append(ranges, portRange(s.first, s.last))
+	}
+	return strings.Join(append(ranges, mapped...), ", ")
 }
 
 func portRange(first, last api.Port) string {
