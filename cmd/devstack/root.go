@@ -17,6 +17,15 @@ type verb struct {
 	build func(*env) *cobra.Command
 }
 
+// command makes the command.
+func (v verb) command(e *env) *cobra.Command {
+	cmd := v.build(e)
+	for _, c := range append(cmd.Commands(), cmd) {
+		c.DisableFlagsInUseLine = true // the usage says [OPTIONS] where there are any
+	}
+	return cmd
+}
+
 func verbs() []verb {
 	return []verb{
 		{"attach", newAttachCmd},
@@ -60,7 +69,7 @@ func newRootCmd(e *env) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "devstack",
 		Short: "Define and run multi-container applications",
-		Long:  "devstack runs the services of a compose.yaml: no daemon, no Docker, one binary.",
+		Long:  "Run the services of a compose.yaml: no daemon, no Docker, one binary",
 		// Without a Run cobra would answer a mistyped verb with help and 0.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
@@ -83,6 +92,7 @@ func newRootCmd(e *env) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\n\nRun '%s --help' for more information", err, cmd.CommandPath())
 	})
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { printHelp(e, cmd) })
 	flags := root.Flags()
 	flags.SetInterspersed(false)
 	addGlobalFlags(flags, e)
@@ -91,11 +101,11 @@ func newRootCmd(e *env) *cobra.Command {
 	all := verbs()
 	if i := slices.IndexFunc(all, func(v verb) bool { return v.name == verbOf(flags, e.args) }); i >= 0 {
 		root.CompletionOptions.DisableDefaultCmd = true
-		root.AddCommand(all[i].build(e))
+		root.AddCommand(all[i].command(e))
 		return root
 	}
 	for _, v := range all {
-		root.AddCommand(v.build(e))
+		root.AddCommand(v.command(e))
 	}
 	return root
 }
