@@ -161,8 +161,10 @@ func rebirth() *Fault {
 	if _, _, e := syscall.RawSyscall(syscall.SYS_PIPE2, uintptr(unsafe.Pointer(&known)), oCloexec, 0); e != 0 {
 		return fault("pipe", "", e)
 	}
+	procPin() // for ever in the second half, which has no scheduler
 	pid, e := raw(syscall.SYS_CLONE, syscall.CLONE_PARENT|uintptr(syscall.SIGCHLD), 0, 0, 0, 0)
 	if e != 0 {
+		procUnpin()
 		return fault("clone", "", e)
 	}
 	if pid == 0 {

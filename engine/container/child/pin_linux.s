@@ -1,0 +1,1 @@
+// Empty: lets pin_linux.go declare functions without bodies.
