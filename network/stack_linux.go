@@ -72,8 +72,12 @@ func Open(ctx context.Context, cfg Config) (*Stack, error) {
 	if s.dns, err = dns.Open(&dns.Host{}); err != nil {
 		return nil, errors.Join(err, s.host.Close(), s.nat.Close())
 	}
+	stated, err := s.nat.Redirects()
+	if err != nil {
+		s.note(err.Error())
+	}
 	s.ports = publish.Open(publish.Config{
-		Keep: cfg.Keep, Restored: cfg.Restored, Fast: s.nat.ApplyPorts, Cut: nat.Cut,
+		Stated: stated, Keep: cfg.Keep, Restored: cfg.Restored, Fast: s.nat.ApplyPorts, Cut: nat.Cut,
 		Warn: func(err error) { s.note(err.Error()) },
 	})
 	s.saver = newSaver(s.saveNamed)

@@ -12,6 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// localChain redirects what this machine's own processes connect to.
+const localChain = "dnat-local"
+
 // ApplyPorts states the fast paths of all published ports.
 func (t *Table) ApplyPorts(ports []Port) error {
 	t.mu.Lock()
@@ -32,7 +35,7 @@ func (t *Table) ApplyPorts(ports []Port) error {
 
 func (t *Table) statePorts() error {
 	table := t.conn.AddTable(t.table())
-	local := t.chain(table, "dnat-local", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
+	local := t.chain(table, localChain, nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
 	outside := t.chain(table, "dnat-outside", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)
 	for _, p := range t.ports {
 		for i, to := range p.Backends {

@@ -63,13 +63,13 @@ func (p *port) serves(s Spec) bool {
 }
 
 // setBackends reports whether anything changed. A backend that stays keeps what
-// is known of it.
-func (p *port) setBackends(to []netip.AddrPort) bool {
+// is known of it; one of earlier, an engine before this one has heard.
+func (p *port) setBackends(to []netip.AddrPort, earlier map[netip.AddrPort]bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	next := make([]backend, 0, len(to))
 	for _, a := range to {
-		b := backend{addr: a, heard: p.spec.Proto == "udp"}
+		b := backend{addr: a, heard: p.spec.Proto == "udp" || earlier[a]}
 		if i := slices.IndexFunc(p.backends, func(x backend) bool { return x.addr == a }); i >= 0 {
 			b = p.backends[i]
 		}

@@ -29,6 +29,9 @@ type Config struct {
 	Fast     func([]nat.Port) error // states the fast paths; nil: proxy only
 	Cut      func(nat.Port) error   // ends flows to backends that are not among those given; nil: none
 	Warn     func(error)            // faults that nobody waits for; may be nil
+	// Stated are the backends of fast paths that an earlier engine stated. They
+	// go on as they are until Sweep: by then all ports are published again.
+	Stated []netip.AddrPort
 }
 
 // Table is all published ports of an engine. Safe for concurrent use.
@@ -46,6 +49,7 @@ type Table struct {
 	mu       sync.Mutex
 	ports    map[string]*port
 	restored map[string]*os.File
+	earlier  map[netip.AddrPort]bool // nil once Sweep has been called
 }
 
 // Open makes a table with no ports.
@@ -55,6 +59,12 @@ func Open(cfg Config) *Table {
 		held: make(chan struct{}, maxHeld),
 	}
 	t.ctx, t.stop = context.WithCancel(context.Background())
+	for _, a := range cfg.Stated {
+		if t.earlier == nil {
+			t.earlier = map[netip.AddrPort]bool{}
+		}
+		t.earlier[a] = true
+	}
 	for name, f := range cfg.Restored {
 		if strings.HasPrefix(name, keepPrefix) {
 			t.restored[name] = f
@@ -154,7 +164,7 @@ func (t *Table) SetBackends(key string, to []netip.AddrPort) {
 	p := t.ports[key]
 	var changed bool
 	if p != nil {
-		changed = p.setBackends(to)
+		changed = p.setBackends(to, t.earlier)
 	}
 	t.mu.Unlock()
 	if changed {
@@ -179,9 +189,11 @@ func (t *Table) state() {
 	}
 	t.stated = t.asked.Load()
 	t.mu.Lock()
-	want := t.wanted()
+	want, early := t.wanted(), t.earlier != nil
 	t.mu.Unlock()
-	t.warn(t.cfg.Fast(want))
+	if !early {
+		t.warn(t.cfg.Fast(want))
+	}
 }
 
 func (t *Table) wanted() []nat.Port {
@@ -218,8 +230,21 @@ func (t *Table) Unpublish(key string) error {
 	return errors.Join(errs...)
 }
 
-// Sweep closes sockets that were restored and that nobody published again.
+// Sweep closes sockets that were restored and that nobody published again, and
+// ends the fast paths of an earlier engine that are not this one's.
 func (t *Table) Sweep() error {
+	err := t.sweepSockets()
+	t.mu.Lock()
+	early := t.earlier != nil
+	t.earlier = nil
+	t.mu.Unlock()
+	if early {
+		t.state()
+	}
+	return err
+}
+
+func (t *Table) sweepSockets() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var errs []error
