@@ -5,6 +5,7 @@ package supervise
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"devstack/engine/api"
 	"devstack/engine/image/snapshot"
@@ -35,8 +36,13 @@ func (u *Unit) Start(ctx context.Context) error {
 	}
 	// From here on nobody's going away matters: it takes milliseconds, and half
 	// a start is of no use.
-	return u.begin(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startLimit)
+	defer cancel()
+	return u.begin(ctx)
 }
+
+// startLimit bounds a start: volumes of the network may let it wait.
+const startLimit = time.Minute
 
 func (u *Unit) begin(ctx context.Context) (err error) {
 	defer func() {
