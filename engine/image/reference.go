@@ -126,6 +126,18 @@ func splitDomain(name string) (domain, rest string) {
 	return first, rest
 }
 
+// Short says whether a reference names no registry. It is Docker Hub's by its
+// name; registries.conf may say that it lies elsewhere.
+func Short(s string) bool {
+	ref, err := ParseReference(s)
+	if err != nil || ref.Transport != Docker {
+		return false
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(s, string(Docker)+"://"), "@")
+	_, rest := splitDomain(name)
+	return rest == name
+}
+
 // String is the canonical form, the name the store files the image under: fully qualified, and
 // with the transport unless that is a registry.
 func (r Reference) String() string {

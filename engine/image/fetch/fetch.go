@@ -57,7 +57,7 @@ func Ensure(ctx context.Context, s *store.Store, ref string, o Options) (image.I
 		return image.Image{}, err
 	}
 	o.Limits.Memory = s.Memory
-	j := job{store: s, ref: r, o: o, when: when, platform: platform}
+	j := job{store: s, ref: r, short: image.Short(ref), o: o, when: when, platform: platform}
 	if img, ok, err := j.atHand(); ok || err != nil {
 		return img, err
 	}

@@ -39,6 +39,7 @@ type source interface {
 type job struct {
 	store    *store.Store
 	ref      image.Reference
+	short    bool // no registry was named
 	o        Options
 	when     policy
 	platform ocispec.Platform
@@ -233,13 +234,19 @@ func (j *job) layers(ctx context.Context, src source, layers []image.Layer, tell
 	g.SetLimit(parallelLayers)
 	for _, l := range layers {
 		g.Go(func() error {
-			if j.store.HasLayer(l.DiffID) {
+			if j.store.HasLayer(l.DiffID) && j.store.HasBlob(l.Digest, l.Size) {
 				tell(Progress{Layer: l.Digest, State: store.Exists, Current: l.Size, Total: l.Size})
 				return nil
 			}
 			watch := func(p Progress) { p.Layer = l.Digest; tell(p) }
 			_, err := j.store.Layers.Do(ctx, string(l.DiffID), watch, func(ctx context.Context, report func(Progress)) (struct{}, error) {
 				return struct{}{}, j.layer(ctx, src, l, report)
+			})
+			if _, own := src.(storeSource); own || err != nil || j.store.HasBlob(l.Digest, l.Size) {
+				return err
+			}
+			_, err = j.store.Layers.Do(ctx, "blob "+string(l.Digest), watch, func(ctx context.Context, report func(Progress)) (struct{}, error) {
+				return struct{}{}, j.blob(ctx, src, l, report)
 			})
 			return err
 		})
@@ -306,6 +313,38 @@ func (j *job) ingest(ctx context.Context, src source, l image.Layer, blob *store
 	return nil
 }
 
+// blob gets a layer's blob alone, where the layer is unpacked already from one
+// that was compressed differently: to save or push the image takes its own.
+func (j *job) blob(ctx context.Context, src source, l image.Layer, report func(Progress)) error {
+	r, err := src.blob(ctx, descriptor(l))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w, err := j.store.NewBlob()
+	if err != nil {
+		return err
+	}
+	defer w.Discard()
+	report(Progress{State: store.Downloading, Total: l.Size})
+	sum := l.Digest.Algorithm().Hash()
+	n, err := io.Copy(io.MultiWriter(w, sum), io.LimitReader(ctxReader{ctx, r}, l.Size+1))
+	switch {
+	case err != nil:
+	case n != l.Size:
+		err = &layer.SizeError{Want: l.Size, Got: n}
+	case digest.NewDigest(l.Digest.Algorithm(), sum) != l.Digest:
+		err = &layer.DigestError{What: "layer", Want: l.Digest, Got: digest.NewDigest(l.Digest.Algorithm(), sum)}
+	default:
+		err = w.Commit(l.Digest)
+	}
+	if err != nil {
+		return fmt.Errorf("layer %s: %w", short(l.Digest), err)
+	}
+	report(Progress{State: store.Done, Current: l.Size, Total: l.Size})
+	return nil
+}
+
 // meter thins out progress to about a hundred reports a layer.
 func meter(size int64, report func(int64)) func(int64) {
 	step := max(size/100, 256<<10)
@@ -334,7 +373,11 @@ func (j *job) openRegistry(ctx context.Context) (source, error) {
 	if c == nil {
 		c, own = registry.New(registry.Options{}), true
 	}
-	repo, err := c.Repository(ctx, j.ref)
+	find := c.Repository
+	if j.short {
+		find = c.Short
+	}
+	repo, err := find(ctx, j.ref)
 	if err != nil {
 		if own {
 			c.Close()

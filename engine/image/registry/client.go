@@ -2,109 +2,163 @@ package registry
 
 import (
 	"context"
-	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-
 	"devstack/engine/image"
+	"devstack/engine/image/registry/credentials"
+	"devstack/engine/image/registry/routes"
 )
 
 // Options of a Client; the zero value is ready.
 type Options struct {
-	// Transport does the requests; nil is a plain one.
+	// Environ leads to credentials, registries.conf, certificates and
+	// proxies; nil is that of the process.
+	Environ []string
+	// Transport does the requests; nil is one that obeys Environ.
 	Transport http.RoundTripper
-	// Keychain finds credentials; nil reads DOCKER_CONFIG, its helpers and
-	// REGISTRY_AUTH_FILE.
-	Keychain authn.Keychain
 	// Backoff is the first pause before a request is repeated; it doubles.
 	// 0 is 200 ms.
 	Backoff time.Duration
+	// Auth are credentials to use instead of those of Environ.
+	Auth *credentials.Auth
 }
 
-// Client holds connections and tokens. It is safe for concurrent use.
+// Client holds connections and tokens. It is cheap to make: files are read
+// when the first repository is opened. It is safe for concurrent use.
 type Client struct {
-	base     http.RoundTripper
-	pool     *http.Transport // ours, nil if given
-	keychain authn.Keychain
-	retry    retrier
+	o     Options
+	store *credentials.Store
 
-	mu    sync.Mutex
-	repos map[string]*Repository
+	mu     sync.Mutex
+	routes *routes.Config
+	pools  []*http.Transport // to be closed
+	hosts  map[hostKey]*host
+	repos  map[repoKey]*Repository
+}
+
+type repoKey struct {
+	name  string
+	short bool
+}
+
+type hostKey struct {
+	name     string
+	insecure bool
 }
 
 // New makes a client; Close frees its connections.
 func New(o Options) *Client {
-	c := &Client{base: o.Transport, keychain: o.Keychain, repos: map[string]*Repository{}}
-	if c.base == nil {
-		c.pool = &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: 15 * time.Second}).DialContext,
-			ForceAttemptHTTP2:     true,
-			MaxIdleConnsPerHost:   8,
-			IdleConnTimeout:       30 * time.Second,
-			TLSHandshakeTimeout:   15 * time.Second,
-			ResponseHeaderTimeout: 60 * time.Second,
-			DisableCompression:    true, // digests are of the bytes as stored
-			ReadBufferSize:        64 << 10,
-		}
-		c.base = c.pool
+	if o.Environ == nil {
+		o.Environ = os.Environ()
 	}
-	if c.keychain == nil {
-		c.keychain = authn.DefaultKeychain
+	if o.Backoff == 0 {
+		o.Backoff = 200 * time.Millisecond
 	}
-	c.retry = retrier{next: c.base, first: o.Backoff}
-	if c.retry.first == 0 {
-		c.retry.first = 200 * time.Millisecond
-	}
-	return c
+	return &Client{o: o, store: credentials.New(o.Environ), hosts: map[hostKey]*host{}, repos: map[repoKey]*Repository{}}
 }
 
 // Close closes idle connections.
 func (c *Client) Close() {
-	if c.pool != nil {
-		c.pool.CloseIdleConnections()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.pools {
+		p.CloseIdleConnections()
 	}
 }
 
-// Repository opens the repository of a reference for pulling.
-func (c *Client) Repository(ctx context.Context, ref image.Reference) (*Repository, error) {
-	key := ref.Repository()
+// Repository opens the repository of a reference for pulling. It reads
+// configuration but does not ask the registry yet.
+func (c *Client) Repository(_ context.Context, ref image.Reference) (*Repository, error) {
+	return c.repository(ref, false)
+}
+
+// Short opens what a reference without a registry stands for: registries.conf
+// may have an alias for it, or registries in which it is looked for.
+func (c *Client) Short(_ context.Context, ref image.Reference) (*Repository, error) {
+	return c.repository(ref, true)
+}
+
+func (c *Client) repository(ref image.Reference, short bool) (*Repository, error) {
+	key := repoKey{ref.Repository(), short}
 	c.mu.Lock()
-	r, ok := c.repos[key]
-	c.mu.Unlock()
-	if ok {
+	defer c.mu.Unlock()
+	if r, ok := c.repos[key]; ok {
 		return r, nil
 	}
-	r, err := c.handshake(ctx, ref)
+	places, err := c.places(ref, short)
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
+	r := &Repository{}
+	for _, p := range places {
+		h, err := c.host(p.Host, p.Insecure)
+		if err != nil {
+			return nil, err
+		}
+		r.endpoints = append(r.endpoints, &endpoint{Endpoint: p, host: h, first: c.o.Backoff})
+	}
 	c.repos[key] = r
-	c.mu.Unlock()
 	return r, nil
 }
 
-func (c *Client) handshake(ctx context.Context, ref image.Reference) (*Repository, error) {
-	repo, err := name.NewRepository(ref.Repository(), name.WeakValidation)
-	if err != nil {
-		return nil, err
+// places are the endpoints for everything that a reference may mean.
+func (c *Client) places(ref image.Reference, short bool) ([]routes.Endpoint, error) {
+	if c.routes == nil {
+		conf, err := routes.Load(c.store.Getenv)
+		if err != nil {
+			return nil, err
+		}
+		c.routes = conf
 	}
-	auth, err := authn.Resolve(ctx, c.keychain, repo)
-	if err != nil {
-		return nil, &CredentialsError{Registry: ref.Domain, Err: err}
+	names := []string{ref.Repository()}
+	if short {
+		var err error
+		if names, err = c.routes.Short(ref.Path); err != nil {
+			return nil, err
+		}
 	}
-	rt, err := transport.NewWithContext(ctx, repo.Registry, auth, c.retry, []string{repo.Scope(transport.PullScope)})
-	if err != nil {
-		return nil, err
+	var out []routes.Endpoint
+	for _, name := range names {
+		places, err := c.routes.Route(name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, places...)
 	}
-	return &Repository{
-		client: &http.Client{Transport: rt}, host: repo.RegistryStr(), path: repo.RepositoryStr(),
-		scheme: repo.Scheme(), first: c.retry.first,
-	}, nil
+	return out, nil
+}
+
+// host is the registry called name, known or not.
+func (c *Client) host(name string, insecure bool) (*host, error) {
+	key := hostKey{name, insecure}
+	if h := c.hosts[key]; h != nil {
+		return h, nil
+	}
+	h := &host{name: name, addr: name, insecure: insecure, find: c.credentials}
+	if name == "docker.io" || name == "index.docker.io" {
+		h.name, h.addr = "docker.io", "registry-1.docker.io"
+	}
+	base := c.o.Transport
+	if base == nil {
+		t := newTransport(c.store.Getenv)
+		var err error
+		if t.TLSClientConfig, err = tlsConfig(c.store.Getenv, name, insecure); err != nil {
+			return nil, err
+		}
+		c.pools = append(c.pools, t)
+		base = t
+	}
+	h.client = &http.Client{Transport: retrier{next: base, first: c.o.Backoff}}
+	c.hosts[key] = h
+	return h, nil
+}
+
+func (c *Client) credentials(ctx context.Context, registry, path string) (credentials.Auth, error) {
+	if c.o.Auth != nil {
+		return *c.o.Auth, nil
+	}
+	return c.store.Find(ctx, registry, path)
 }

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"devstack/engine/image/registry/routes"
 )
 
 // Media types of Docker's that OCI took over under other names.
@@ -23,34 +25,134 @@ const (
 
 const maxManifest = 8 << 20
 
-// Repository is an open repository: its requests are authenticated.
+// Repository is a repository to pull from, wherever registries.conf says that
+// it lies: mirrors are asked first, in their order.
 type Repository struct {
-	client             *http.Client
-	scheme, host, path string
-	first              time.Duration
+	endpoints []*endpoint
+	chosen    atomic.Int32 // the one that had the manifest, asked first for blobs
 }
 
-func (r *Repository) url(kind, what string) string {
-	u := url.URL{Scheme: r.scheme, Host: r.host, Path: "/v2/" + r.path + "/" + kind + "/" + what}
-	return u.String()
+// endpoint is one place of a repository.
+type endpoint struct {
+	routes.Endpoint
+	host  *host
+	first time.Duration // pause before the first repetition
+
+	mu   sync.Mutex
+	open *session
 }
+
+// session introduces the client to the endpoint once it is needed.
+func (e *endpoint) session(ctx context.Context) (*session, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.open != nil {
+		return e.open, nil
+	}
+	s, err := e.host.session(ctx, e.Path)
+	if err == nil {
+		e.open = s
+	}
+	return s, err
+}
+
+// do sends a request with the right to pull.
+func (e *endpoint) do(req *http.Request) (*http.Response, error) {
+	s, err := e.session(req.Context())
+	if err != nil {
+		return nil, err
+	}
+	return s.do(req, pullScope(e.Path))
+}
+
+// MirrorsError is the failure of the registry itself, after those of mirrors.
+type MirrorsError struct {
+	Err     error
+	Mirrors []error
+}
+
+func (e *MirrorsError) Error() string {
+	s := e.Err.Error()
+	for _, m := range e.Mirrors {
+		s += "; " + m.Error()
+	}
+	return s
+}
+
+func (e *MirrorsError) Unwrap() error { return e.Err }
+
+// each asks the endpoints in their order, from number start on, until one
+// serves. Only the end of ctx ends it early: whatever is wrong with one place
+// says nothing about the next.
+func (r *Repository) each(ctx context.Context, start int, ask func(int, *endpoint) error) error {
+	var mirrors []error
+	var last error
+	for i := range r.endpoints {
+		n := (start + i) % len(r.endpoints)
+		e := r.endpoints[n]
+		err := ask(n, e)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if errors.Is(err, errNotServed) {
+			continue
+		}
+		if e.Mirror || last != nil {
+			mirrors = append(mirrors, fmt.Errorf("mirror %s: %w", e.Name(), err))
+			continue
+		}
+		last = err
+	}
+	switch {
+	case last == nil && len(mirrors) > 0:
+		last, mirrors = mirrors[0], mirrors[1:]
+	case last == nil:
+		last = errNotServed
+	}
+	if len(mirrors) == 0 {
+		return last
+	}
+	return &MirrorsError{Err: last, Mirrors: mirrors}
+}
+
+// errNotServed is for mirrors that are not to be asked.
+var errNotServed = errors.New("no endpoint serves this kind of reference")
 
 // Manifest gets a manifest or index by tag or digest. The digest in the
 // descriptor is of the bytes that came; one that was asked for is checked.
-func (r *Repository) Manifest(ctx context.Context, tagOrDigest string) ([]byte, ocispec.Descriptor, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url("manifests", tagOrDigest), nil)
+func (r *Repository) Manifest(ctx context.Context, tagOrDigest string) (b []byte, d ocispec.Descriptor, err error) {
+	byDigest := strings.Contains(tagOrDigest, ":")
+	err = r.each(ctx, int(r.chosen.Load()), func(n int, e *endpoint) error {
+		if !e.Serves(byDigest) {
+			return errNotServed
+		}
+		b, d, err = e.manifest(ctx, tagOrDigest)
+		if err == nil {
+			r.chosen.Store(int32(n))
+		}
+		return err
+	})
+	return b, d, err
+}
+
+func (e *endpoint) manifest(ctx context.Context, tagOrDigest string) ([]byte, ocispec.Descriptor, error) {
+	s, err := e.session(ctx)
+	if err != nil {
+		return nil, ocispec.Descriptor{}, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url("manifests", tagOrDigest), nil)
 	if err != nil {
 		return nil, ocispec.Descriptor{}, err
 	}
 	req.Header.Set("Accept", strings.Join([]string{
 		ocispec.MediaTypeImageIndex, DockerManifestList, ocispec.MediaTypeImageManifest, DockerManifest,
 	}, ", "))
-	resp, err := r.client.Do(req)
+	resp, err := e.do(req)
 	if err != nil {
 		return nil, ocispec.Descriptor{}, err
 	}
 	defer resp.Body.Close()
-	if err := transport.CheckError(resp, http.StatusOK); err != nil {
+	if err := check(resp, http.StatusOK); err != nil {
 		return nil, ocispec.Descriptor{}, err
 	}
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxManifest+1))
@@ -72,136 +174,18 @@ func (r *Repository) Manifest(ctx context.Context, tagOrDigest string) ([]byte, 
 
 // Blob opens a blob. Reads go on after a dropped connection where it broke
 // off, and end with ctx.
-func (r *Repository) Blob(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
-	b := &blob{ctx: ctx, repo: r, url: r.url("blobs", string(d.Digest)), size: d.Size}
-	if err := b.connect(); err != nil {
-		return nil, err
-	}
-	return b, nil
-}
-
-// stall is how long a server may send nothing before the connection counts as
-// dropped.
-const stall = 60 * time.Second
-
-var errStalled = errors.New("server has sent nothing for a minute")
-
-// blob is the body of a blob over as many connections as it takes.
-type blob struct {
-	ctx      context.Context
-	repo     *Repository
-	url      string
-	size     int64
-	offset   int64
-	body     io.ReadCloser
-	cancel   context.CancelCauseFunc
-	watchdog *time.Timer
-	failures int  // since the last byte
-	ended    bool // the last answer was short but complete
-	noRanges bool // the server does not understand them
-}
-
-func (b *blob) connect() error {
-	ctx, cancel := context.WithCancelCause(b.ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url, nil)
-	if err != nil {
-		cancel(nil)
-		return err
-	}
-	req.Header.Set("Accept-Encoding", "identity")
-	want := http.StatusOK
-	if b.offset > 0 && !b.noRanges {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", b.offset, b.size-1))
-		want = http.StatusPartialContent
-	}
-	resp, err := b.repo.client.Do(req)
-	if err != nil {
-		cancel(nil)
-		return err
-	}
-	if err := transport.CheckError(resp, http.StatusOK, want); err != nil {
-		cancel(nil)
-		resp.Body.Close()
-		if resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && !b.noRanges {
-			b.noRanges = true
-			return b.connect()
-		}
-		return err
-	}
-	b.body, b.cancel = resp.Body, cancel
-	b.watchdog = time.AfterFunc(stall, func() { cancel(errStalled) })
-	if b.offset > 0 && resp.StatusCode != http.StatusPartialContent { // from the start again
-		if _, err := io.CopyN(io.Discard, b.body, b.offset); err != nil {
-			b.hangUp()
+func (r *Repository) Blob(ctx context.Context, d ocispec.Descriptor) (body io.ReadCloser, err error) {
+	err = r.each(ctx, int(r.chosen.Load()), func(_ int, e *endpoint) error {
+		s, err := e.session(ctx)
+		if err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func (b *blob) Read(p []byte) (int, error) {
-	for {
-		if b.body == nil {
-			if err := b.reconnect(); err != nil {
-				return 0, err
-			}
-		}
-		n, err := b.body.Read(p)
-		b.watchdog.Reset(stall)
-		b.offset += int64(n)
-		b.ended = err == io.EOF
-		if n > 0 {
-			b.failures = 0
-		}
-		switch {
-		case err == nil:
-			return n, nil
-		case err == io.EOF && b.offset >= b.size:
-			return n, err
-		case b.ctx.Err() != nil:
-			return n, context.Cause(b.ctx)
-		}
-		b.hangUp()
-		if n > 0 {
-			return n, nil
-		}
-	}
-}
-
-// reconnect waits longer each time until bytes come again.
-func (b *blob) reconnect() error {
-	for {
-		b.failures++
-		if b.failures > attempts && b.ended {
-			return io.EOF // this is all there is
-		}
-		if b.failures > attempts {
-			return fmt.Errorf("connection broke %d times in a row at byte %d of %d", attempts, b.offset, b.size)
-		}
-		if err := sleep(b.ctx, pause(b.repo.first, b.failures, nil)); err != nil {
+		b := &blob{ctx: ctx, at: e, url: s.url("blobs", string(d.Digest)), size: d.Size}
+		if err := b.connect(); err != nil {
 			return err
 		}
-		err := b.connect()
-		if err == nil {
-			return nil
-		}
-		var status *transport.Error
-		if errors.As(err, &status) || b.ctx.Err() != nil {
-			return err
-		}
-	}
-}
-
-func (b *blob) hangUp() {
-	if b.body != nil {
-		b.watchdog.Stop()
-		b.cancel(nil)
-		b.body.Close()
-		b.body = nil
-	}
-}
-
-func (b *blob) Close() error {
-	b.hangUp()
-	return nil
+		body = b
+		return nil
+	})
+	return body, err
 }

@@ -17,6 +17,15 @@ const attempts = 5
 // maxPause bounds what a server can make us wait.
 const maxPause = 30 * time.Second
 
+// Longest times to wait for the first byte of an answer. A registry hashes a
+// whole blob before it answers the PUT that ends an upload.
+const (
+	answerTime = 60 * time.Second
+	commitTime = 10 * time.Minute
+)
+
+var errNoAnswer = errors.New("server does not answer")
+
 // retrier repeats requests that failed for reasons that pass.
 type retrier struct {
 	next  http.RoundTripper
@@ -25,23 +34,66 @@ type retrier struct {
 
 func (r retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	for n := 1; ; n++ {
-		resp, err := r.next.RoundTrip(req)
+		resp, err := r.once(req)
 		if n == attempts || !repeatable(req) || !passes(resp, err) {
 			return resp, err
 		}
 		wait := pause(r.first, n, resp)
 		if resp != nil {
-			io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
-			resp.Body.Close()
+			drain(resp)
 		}
 		if err := sleep(req.Context(), wait); err != nil {
 			return nil, err
 		}
+		if req.GetBody != nil {
+			req = req.Clone(req.Context())
+			if req.Body, err = req.GetBody(); err != nil {
+				return nil, err
+			}
+		}
 	}
 }
 
+// once is one attempt with a bound on how long the server may think. PATCH has
+// none: its answer comes after a body of any length; see upload.
+func (r retrier) once(req *http.Request) (*http.Response, error) {
+	if req.Method == http.MethodPatch {
+		return r.next.RoundTrip(req)
+	}
+	wait := answerTime
+	if req.Method == http.MethodPut {
+		wait = commitTime
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	timer := time.AfterFunc(wait, func() { cancel(errNoAnswer) })
+	resp, err := r.next.RoundTrip(req.WithContext(ctx))
+	timer.Stop()
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		cancel(nil)
+		return nil, err
+	}
+	resp.Body = &endedBody{resp.Body, func() { cancel(nil) }}
+	return resp, nil
+}
+
+// endedBody frees a request's context when its answer has been read.
+type endedBody struct {
+	io.ReadCloser
+	end func()
+}
+
+func (b *endedBody) Close() error {
+	defer b.end()
+	return b.ReadCloser.Close()
+}
+
+// repeatable says whether a request can be sent again: it has no body, or one
+// that can be had again. None of ours does harm by happening twice.
 func repeatable(req *http.Request) bool {
-	return (req.Method == http.MethodGet || req.Method == http.MethodHead) && (req.Body == nil || req.Body == http.NoBody)
+	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
 }
 
 // passes says whether trying again may help.
@@ -60,7 +112,7 @@ func passes(resp *http.Response, err error) bool {
 // dropped tells a connection that broke from one that never was.
 func dropped(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, errStalled)
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, errStalled) || errors.Is(err, errNoAnswer)
 }
 
 // pause is how long to wait after the nth failure: what the server asks for,
