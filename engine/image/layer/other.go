@@ -3,6 +3,7 @@
 package layer
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -23,3 +24,6 @@ func (*tree) opaque(string, meta) error                       { return errors.Er
 
 // RemoveAll removes a tree; only Linux has trees of layers.
 func RemoveAll(path string) error { return os.RemoveAll(path) }
+
+// DiskUsage is what a tree takes on disk, in bytes.
+func DiskUsage(context.Context, string) (int64, error) { return 0, errors.ErrUnsupported }

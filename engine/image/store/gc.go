@@ -22,21 +22,52 @@ func (s *Store) Remove(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, func(entries []Entry) []Entry {
-		return slices.DeleteFunc(entries, func(o Entry) bool { return o.Ref == e.Ref })
+	_, err = s.Drop(ctx, func(o Entry) bool { return o.Ref == e.Ref })
+	return err
+}
+
+// Drop takes the names that match tells out of the store, all at once, and
+// gives them.
+func (s *Store) Drop(ctx context.Context, match func(Entry) bool) ([]Entry, error) {
+	var gone []Entry
+	err := s.change(ctx, func(entries []Entry) []Entry {
+		gone = nil
+		return slices.DeleteFunc(entries, func(e Entry) bool {
+			drop := match(e)
+			if drop {
+				gone = append(gone, e)
+			}
+			return drop
+		})
 	})
+	return gone, err
 }
 
 // Collected says what a GC has freed.
 type Collected struct {
 	Blobs, Layers int
 	Bytes         int64 // of the blobs
+	LayerBytes    int64 // of the unpacked layers
+}
+
+// Kept is what stays beside that which names reach.
+type Kept struct {
+	Images []image.Image   // with their blobs and layers
+	Layers []digest.Digest // diff-ids
+	Blobs  []digest.Digest
 }
 
 // GC removes every blob and unpacked layer that no name reaches. inUse are
 // images that containers run on: their layers stay whether named or not. It
 // waits until nobody writes to the store.
 func (s *Store) GC(ctx context.Context, inUse ...image.Image) (Collected, error) {
+	return s.Collect(ctx, func() (Kept, error) { return Kept{Images: inUse}, nil })
+}
+
+// Collect is GC for what may be taken into use meanwhile: kept is asked once
+// nobody writes to the store any more. Who starts to use an image holds Begin
+// from finding it until kept would tell of it.
+func (s *Store) Collect(ctx context.Context, kept func() (Kept, error)) (Collected, error) {
 	unlock, err := s.lock(ctx, "lock", true)
 	if err != nil {
 		return Collected{}, err
@@ -46,22 +77,41 @@ func (s *Store) GC(ctx context.Context, inUse ...image.Image) (Collected, error)
 	if err != nil {
 		return Collected{}, err
 	}
-	for _, img := range inUse {
+	keep, err := kept()
+	if err != nil {
+		return Collected{}, fmt.Errorf("collect garbage: ask what is in use: %w", err)
+	}
+	keep.mark(blobs, layers)
+	s.mu.Lock()
+	clear(s.loaded)
+	s.mu.Unlock()
+	return s.sweep(ctx, blobs, layers)
+}
+
+func (k Kept) mark(blobs, layers map[digest.Digest]bool) {
+	for _, img := range k.Images {
 		blobs[img.Manifest], blobs[img.Digest], blobs[img.ID] = true, true, true
 		for _, l := range img.Layers {
 			blobs[l.Digest], layers[l.DiffID] = true, true
 		}
 	}
-	s.mu.Lock()
-	clear(s.loaded)
-	s.mu.Unlock()
+	for _, d := range k.Blobs {
+		blobs[d] = true
+	}
+	for _, d := range k.Layers {
+		layers[d] = true
+	}
+}
+
+// sweep removes the rest. Whatever is cut short is finished by the next one.
+func (s *Store) sweep(ctx context.Context, blobs, layers map[digest.Digest]bool) (Collected, error) {
 	var c Collected
-	err = eachDigest(filepath.Join(s.images, "blobs"), func(d digest.Digest, fi os.FileInfo) error {
+	err := eachDigest(filepath.Join(s.images, "blobs"), func(d digest.Digest, fi os.FileInfo) error {
 		if blobs[d] {
 			return nil
 		}
 		c.Blobs, c.Bytes = c.Blobs+1, c.Bytes+fi.Size()
-		return s.RemoveBlob(d)
+		return errors.Join(s.RemoveBlob(d), ctx.Err())
 	})
 	if err != nil {
 		return c, fmt.Errorf("collect blobs: %w", err)
@@ -70,7 +120,11 @@ func (s *Store) GC(ctx context.Context, inUse ...image.Image) (Collected, error)
 		if layers[d] {
 			return nil
 		}
-		c.Layers++
+		size, err := s.LayerSize(ctx, d)
+		if err != nil && ctx.Err() != nil {
+			return err
+		}
+		c.Layers, c.LayerBytes = c.Layers+1, c.LayerBytes+size
 		return s.removeLayer(d)
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"time"
 
@@ -62,6 +63,9 @@ func entryOf(d ocispec.Descriptor) Entry {
 	return e
 }
 
+// Unnamed says that the image has no name: its ID stands in for one.
+func (e Entry) Unnamed() bool { return digest.Digest(e.Ref).Validate() == nil }
+
 // cachedIndex is index.json as it was when the file looked like info.
 type cachedIndex struct {
 	info    os.FileInfo
@@ -69,6 +73,12 @@ type cachedIndex struct {
 }
 
 func (s *Store) indexPath() string { return filepath.Join(s.images, "index.json") }
+
+// Entries are all named images, those without a name under their ID.
+func (s *Store) Entries() ([]Entry, error) {
+	entries, err := s.entries()
+	return slices.Clone(entries), err
+}
 
 // entries reads the index; a stat is enough when it has not changed.
 func (s *Store) entries() ([]Entry, error) {
@@ -111,9 +121,13 @@ func (s *Store) change(ctx context.Context, edit func([]Entry) []Entry) error {
 	if err != nil {
 		return err
 	}
+	fresh := edit(slices.Clone(old))
+	if slices.EqualFunc(old, fresh, same) {
+		return nil
+	}
 	index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{}}
 	index.SchemaVersion = 2
-	for _, e := range edit(slices.Clone(old)) {
+	for _, e := range fresh {
 		index.Manifests = append(index.Manifests, e.descriptor())
 	}
 	b, err := json.MarshalIndent(index, "", "  ")
@@ -142,6 +156,11 @@ func (s *Store) Put(ctx context.Context, fresh ...Entry) error {
 		}
 		return entries
 	})
+}
+
+// same says whether the index would be written the same.
+func same(a, b Entry) bool {
+	return reflect.DeepEqual(a.descriptor(), b.descriptor())
 }
 
 func samePlatform(a, b ocispec.Platform) bool {

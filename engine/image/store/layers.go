@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -107,6 +108,25 @@ func (w *LayerWriter) Discard() error {
 	return layer.RemoveAll(w.tmp)
 }
 
+// LayerSize is what an unpacked layer takes on disk, in bytes. A layer never
+// changes, so it is counted once.
+func (s *Store) LayerSize(ctx context.Context, diffID digest.Digest) (int64, error) {
+	s.mu.Lock()
+	n, ok := s.sizes[diffID]
+	s.mu.Unlock()
+	if ok {
+		return n, nil
+	}
+	n, err := layer.DiskUsage(ctx, s.LayerDir(diffID))
+	if err != nil {
+		return n, err
+	}
+	s.mu.Lock()
+	s.sizes[diffID] = n
+	s.mu.Unlock()
+	return n, nil
+}
+
 func (s *Store) markPath(diffID digest.Digest) string {
 	return filepath.Join(s.unsyncedDir(), diffID.Algorithm().String()+"-"+diffID.Encoded())
 }
@@ -122,6 +142,9 @@ func (s *Store) removeLayer(diffID digest.Digest) error {
 		return fmt.Errorf("remove layer: %w", err)
 	}
 	os.Remove(s.markPath(diffID))
+	s.mu.Lock()
+	delete(s.sizes, diffID)
+	s.mu.Unlock()
 	return layer.RemoveAll(tmp)
 }
 

@@ -36,6 +36,7 @@ type Store struct {
 	mu     sync.Mutex
 	index  cachedIndex
 	loaded map[digest.Digest]image.Image // by manifest, without Ref and Digest
+	sizes  map[digest.Digest]int64       // of unpacked layers, by diff-id
 
 	syncs sync.WaitGroup
 }
@@ -46,7 +47,7 @@ func Open(dataRoot string) (*Store, error) {
 	s := &Store{
 		images: filepath.Join(dataRoot, "images"),
 		layers: filepath.Join(dataRoot, "layers"),
-		loaded: map[digest.Digest]image.Image{},
+		loaded: map[digest.Digest]image.Image{}, sizes: map[digest.Digest]int64{},
 		Memory: semaphore.NewWeighted(layer.MemorySize),
 	}
 	for _, dir := range []string{s.blobDir("sha256"), s.ingestDir(), s.layerIngestDir(), s.unsyncedDir(), filepath.Join(s.layers, "sha256")} {
