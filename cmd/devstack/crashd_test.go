@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"devstack/engine/api"
+)
+
+// crashd is what the scripts about dying engines run: services that count what
+// they do, clients that count what they get, and the killer.
+func crashd() {
+	if len(os.Args) < 2 {
+		crashFail("usage: crashd spew|hits|pester|contiguous|kill ...")
+	}
+	args := os.Args[2:]
+	switch os.Args[1] {
+	case "spew": // N CODE: print numbered lines, as fast as they are taken, and end with CODE
+		n, _ := strconv.Atoi(args[0])
+		code, _ := strconv.Atoi(args[1])
+		out := bufio.NewWriterSize(os.Stdout, 512)
+		for i := range n {
+			fmt.Fprintf(out, "hit %d\n", i+1)
+		}
+		out.Flush()
+		os.Exit(code)
+	case "hits": // ADDR: print a numbered line for each request
+		var mu sync.Mutex
+		n := 0
+		err := http.ListenAndServe(args[0], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			n++
+			fmt.Printf("hit %d\n", n)
+			fmt.Fprintf(w, "hit %d\n", n)
+		}))
+		crashFail(err)
+	case "pester": // FILE URL...: ask the URLs in turn, each time on a new connection, until FILE exists
+		pester(args[0], args[1:])
+	case "contiguous": // N: read "hit 1" to "hit N", in order, each once
+		want, _ := strconv.Atoi(args[0])
+		contiguous(os.Stdin, want)
+	case "kill": // engine|guard...: SIGKILL to them at once
+		killEngine(args)
+	default:
+		crashFail("crashd: unknown " + os.Args[1])
+	}
+}
+
+func crashFail(why any) {
+	fmt.Fprintln(os.Stderr, why)
+	os.Exit(1)
+}
+
+func pester(until string, urls []string) {
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	answered := make([]int, len(urls))
+	for i := 0; ; i = (i + 1) % len(urls) {
+		if i == 0 {
+			if _, err := os.Stat(until); err == nil {
+				break
+			}
+		}
+		// Connections to IPv6 are carried by the engine, not by the kernel: the
+		// one that it carries at its end is cut. None may be refused.
+		url, carried := strings.CutPrefix(urls[i], "carried:")
+		resp, err := client.Get(url)
+		var op *net.OpError
+		if err != nil && carried && !(errors.As(err, &op) && op.Op == "dial") {
+			continue
+		}
+		if err != nil {
+			crashFail(err)
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if err != nil && carried {
+			continue
+		}
+		if err != nil || resp.StatusCode != http.StatusOK {
+			crashFail(fmt.Sprint(urls[i], ": ", resp.Status, " ", err))
+		}
+		answered[i]++
+	}
+	fmt.Println(answered[0])
+}
+
+func contiguous(r io.Reader, want int) {
+	lines := bufio.NewScanner(r)
+	n := 0
+	for lines.Scan() {
+		text, ok := strings.CutPrefix(lines.Text(), "hit ")
+		if !ok {
+			continue
+		}
+		n++
+		if text != strconv.Itoa(n) {
+			crashFail(fmt.Sprintf("line %d is %q", n, lines.Text()))
+		}
+	}
+	if n != want {
+		crashFail(fmt.Sprintf("%d lines, want %d", n, want))
+	}
+}
+
+func killEngine(who []string) {
+	out, err := exec.Command("devstack", "engine", "status", "--format", "json").Output()
+	var st api.StatusResult
+	if err == nil {
+		err = json.Unmarshal(out, &st)
+	}
+	if err != nil {
+		crashFail(err)
+	}
+	for _, w := range who {
+		if err := syscall.Kill(map[string]int{"engine": st.PID, "guard": st.GuardPID}[w], syscall.SIGKILL); err != nil {
+			crashFail(err)
+		}
+	}
+}
