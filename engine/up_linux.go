@@ -87,6 +87,7 @@ func (u *up) plan(ctx context.Context) (*plan.Plan, error) {
 	if u.selected, err = selectServices(u.req, g); err != nil {
 		return nil, err
 	}
+	u.followers(g.Order())
 	if err := u.checkDeclared(); err != nil {
 		return nil, err
 	}

@@ -57,12 +57,16 @@ func (u *Unit) connect(ctx context.Context, useAliases bool) error {
 		return nil
 	}
 	declared, _ := u.p.Declared()
-	for _, key := range networkOrder(s) {
+	for i, key := range networkOrder(s) {
 		n, ok := declared.Networks[key]
 		if !ok {
 			return fmt.Errorf("network %s is not declared", key)
 		}
-		ep, err := u.attach(ctx, n.Name, s.Networks[key], useAliases)
+		mac := ""
+		if i == 0 {
+			mac = s.MacAddress // a service's own is for its first network only
+		}
+		ep, err := u.attach(ctx, n.Name, mac, s.Networks[key], useAliases)
 		if err != nil {
 			return fmt.Errorf("join network %s: %w", n.Name, err)
 		}
@@ -91,13 +95,14 @@ func priority(n *compose.ServiceNetwork) int {
 	return n.Priority
 }
 
-func (u *Unit) attach(ctx context.Context, name string, sn *compose.ServiceNetwork, useAliases bool) (state.Endpoint, error) {
+// attach joins network name; mac is for an endpoint that declares none.
+func (u *Unit) attach(ctx context.Context, name, mac string, sn *compose.ServiceNetwork, useAliases bool) (state.Endpoint, error) {
 	if sn == nil {
 		sn = &compose.ServiceNetwork{}
 	}
 	spec := network.EndpointSpec{
 		Network: name, Key: fmt.Sprintf("%s/%s/%d", u.p.Name, u.service, u.number),
-		MAC: cmp.Or(sn.MacAddress, u.rec.Declared.MacAddress), IfName: sn.InterfaceName,
+		MAC: cmp.Or(sn.MacAddress, mac), IfName: sn.InterfaceName,
 		GWPriority: sn.GWPriority, Priority: sn.Priority,
 	}
 	if u.oneOff {
