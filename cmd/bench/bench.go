@@ -76,7 +76,7 @@ func (b *bench) devstackRun(path string, small []program, self program) {
 	} {
 		os.Setenv(name, value)
 	}
-	t := tool{name: "devstack", argv: []string{path}, image: image}
+	t := tool{name: devstack, argv: []string{path}, image: image}
 	defer t.run(b.dir, "engine", "stop")
 
 	if err := b.warmUp(t); err != nil {
