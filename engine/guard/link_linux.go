@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"errors"
 	"os"
 	"sync"
 	"syscall"
@@ -77,6 +78,7 @@ func (l *Link) Restored() map[string]*os.File { return l.restored }
 func (l *Link) Done() <-chan struct{} { return l.done }
 
 // Keep gives the guard a duplicate of f under name, in place of any earlier one.
+// With the guard gone nobody keeps anything, which is no fault of the caller's.
 func (l *Link) Keep(name string, f *os.File) error {
 	if name == "" || len(name) > MaxName {
 		return os.NewSyscallError("keep descriptor: name", syscall.ENAMETOOLONG)
@@ -89,11 +91,18 @@ func (l *Link) Keep(name string, f *os.File) error {
 	if err := conn.Control(func(fd uintptr) { sendErr = l.send(named(opKeep, name), syscall.UnixRights(int(fd))) }); err != nil {
 		return err
 	}
-	return sendErr
+	return unlessGone(sendErr)
 }
 
 // Drop makes the guard close what it keeps under name.
-func (l *Link) Drop(name string) error { return l.send(named(opDrop, name), nil) }
+func (l *Link) Drop(name string) error { return unlessGone(l.send(named(opDrop, name), nil)) }
+
+func unlessGone(err error) error {
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return nil
+	}
+	return err
+}
 
 // UseBinary makes the guard start the next engines from path. The engine then
 // ends with StatusRestart.
