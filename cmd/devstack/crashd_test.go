@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -54,6 +56,14 @@ func crashd() {
 		contiguous(os.Stdin, want)
 	case "kill": // engine|guard...: SIGKILL to them at once
 		killEngine(args)
+	case "pid": // WORD: of the process whose command line has the word
+		fmt.Println(pidOf(args[0]))
+	case "await": // N FILE: until the file has N lines more than now
+		n, _ := strconv.Atoi(args[0])
+		before := lineCount(args[1])
+		for lineCount(args[1]) < before+n {
+			time.Sleep(time.Millisecond)
+		}
 	default:
 		crashFail("crashd: unknown " + os.Args[1])
 	}
@@ -129,4 +139,22 @@ func killEngine(who []string) {
 			crashFail(err)
 		}
 	}
+}
+
+func lineCount(file string) int {
+	data, _ := os.ReadFile(file)
+	return bytes.Count(data, []byte{'\n'})
+}
+
+func pidOf(word string) int {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range files {
+		data, _ := os.ReadFile(file)
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if pid != os.Getpid() && pid != os.Getppid() && bytes.Contains(data, []byte(word)) {
+			return pid
+		}
+	}
+	crashFail("no process has " + word)
+	return 0
 }
