@@ -161,7 +161,7 @@ func (e *Engine) Start(ctx context.Context, req api.ServiceRequest, emit func(ap
 	}
 	err = e.start(ctx, p, services, emit)
 	if err == nil && req.Wait {
-		err = p.AwaitReady(ctx, services)
+		err = p.AwaitReady(ctx, services, emit)
 	}
 	return struct{}{}, err
 }

@@ -193,6 +193,11 @@ func (u *up) checkDeclared() error {
 		}
 		for i, m := range s.Volumes {
 			path := compose.Path("services", name, "volumes", fmt.Sprint(i))
+			if !strings.HasPrefix(m.Target, "/") {
+				// "x:/data" has no source: a name of one letter reads as a drive.
+				fail(path, "mount path %q is not absolute", m.Target)
+				continue
+			}
 			switch m.Type {
 			case compose.MountVolume:
 				v, ok := proj.Volumes[m.Source]
@@ -366,7 +371,7 @@ func (u *up) wait(ctx context.Context) error {
 		ctx, cancel = context.WithTimeoutCause(ctx, t, fmt.Errorf("timeout of %s is over", t))
 		defer cancel()
 	}
-	return u.p.AwaitReady(ctx, u.selected)
+	return u.p.AwaitReady(ctx, u.selected, u.emit)
 }
 
 // forgetUnused drops a project that an operation named but that has nothing.

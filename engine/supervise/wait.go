@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"devstack/compose"
 	"devstack/engine/api"
 	"devstack/engine/logs"
@@ -152,17 +154,41 @@ const settle = 500 * time.Millisecond
 // AwaitReady waits until the services' containers run and are healthy, as
 // `up --wait` wants it. Having exited with 0 will do for those that another
 // service wants completed.
-func (p *Project) AwaitReady(ctx context.Context, services []string) error {
+// The first service that cannot make it ends the wait for all.
+func (p *Project) AwaitReady(ctx context.Context, services []string, emit func(api.Message)) error {
 	declared, _ := p.Declared()
+	all, failed := errgroup.WithContext(ctx)
 	for _, name := range services {
-		if err := p.awaitReady(ctx, name, wantsCompletion(declared, name)); err != nil {
-			if ctx.Err() != nil {
-				return fmt.Errorf("service %s: not ready in time: %w", name, err)
+		all.Go(func() error {
+			p.tellReady(name, api.Working, "Waiting", emit)
+			err := p.awaitReady(failed, name, wantsCompletion(declared, name))
+			switch {
+			case err == nil:
+				p.tellReady(name, api.Done, "", emit)
+				return nil
+			case ctx.Err() != nil:
+				return fmt.Errorf("service %s: not ready in time: %w", name, context.Cause(ctx))
 			}
 			return p.explain(name, "", err)
-		}
+		})
 	}
-	return nil
+	return all.Wait()
+}
+
+// tellReady reports on a service's containers; an empty text says what they
+// have become.
+func (p *Project) tellReady(service, state, text string, emit func(api.Message)) {
+	for _, rec := range p.records(service) {
+		word := text
+		switch {
+		case word != "":
+		case rec.State == api.StateExited:
+			word = "Exited"
+		default:
+			word = "Healthy" // Compose's word, with or without a healthcheck
+		}
+		emit(api.Message{Progress: &api.Progress{ID: "Container " + rec.Name, State: state, Text: word}})
+	}
 }
 
 func wantsCompletion(p *compose.Project, service string) bool {
