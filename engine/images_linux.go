@@ -10,6 +10,7 @@ import (
 	"devstack/engine/api"
 	"devstack/engine/image"
 	"devstack/engine/image/fetch"
+	"devstack/engine/image/registry"
 	"devstack/engine/image/store"
 	"devstack/engine/plan"
 )
@@ -31,7 +32,9 @@ func (u *up) resolveImages(ctx context.Context) error {
 		wish := imageWish{ref: s.Image, platform: s.Platform, policy: pullPolicy(u.req.Pull, s.PullPolicy)}
 		wanted[wish] = append(wanted[wish], name)
 	}
-	found, err := u.e.fetchAll(ctx, wanted, u.emit)
+	remote, done := u.e.registryFor(u.req.Credentials)
+	defer done()
+	found, err := u.e.fetchAll(ctx, remote, wanted, u.emit)
 	for wish, img := range found {
 		for _, name := range wanted[wish] {
 			u.images[name] = img
@@ -59,14 +62,14 @@ func pullPolicy(flag, service string) string {
 }
 
 // fetchAll gets images in parallel; the error names every one that failed.
-func (e *Engine) fetchAll(ctx context.Context, wanted map[imageWish][]string, emit func(api.Message)) (map[imageWish]image.Image, error) {
+func (e *Engine) fetchAll(ctx context.Context, remote *registry.Client, wanted map[imageWish][]string, emit func(api.Message)) (map[imageWish]image.Image, error) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	found := map[imageWish]image.Image{}
 	var errs []error
 	for wish, services := range wanted {
 		wg.Go(func() {
-			img, err := e.fetch(ctx, wish, emit)
+			img, err := e.fetch(ctx, remote, wish, emit)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -84,7 +87,7 @@ func (e *Engine) fetchAll(ctx context.Context, wanted map[imageWish][]string, em
 }
 
 // fetch gets one image and reports its progress, unless it is at hand.
-func (e *Engine) fetch(ctx context.Context, wish imageWish, emit func(api.Message)) (image.Image, error) {
+func (e *Engine) fetch(ctx context.Context, remote *registry.Client, wish imageWish, emit func(api.Message)) (image.Image, error) {
 	id := "Image " + wish.ref
 	var began sync.Once
 	progress := func(p fetch.Progress) {
@@ -96,7 +99,7 @@ func (e *Engine) fetch(ctx context.Context, wish imageWish, emit func(api.Messag
 		}
 		emit(api.Message{Progress: &api.Progress{ID: shortDigest(string(p.Layer)), Parent: id, State: layerState(p.State), Text: layerTexts[p.State], Current: p.Current, Total: p.Total}})
 	}
-	img, err := fetch.Ensure(ctx, e.images, wish.ref, fetch.Options{Policy: wish.policy, Platform: wish.platform, Progress: progress, Registry: e.remote})
+	img, err := fetch.Ensure(ctx, e.images, wish.ref, fetch.Options{Policy: wish.policy, Platform: wish.platform, Progress: progress, Registry: remote})
 	pulled := false
 	began.Do(func() { pulled = true })
 	switch {
@@ -106,6 +109,15 @@ func (e *Engine) fetch(ctx context.Context, wish imageWish, emit func(api.Messag
 		emit(api.Message{Progress: &api.Progress{ID: id, State: api.Done, Text: "Pulled"}})
 	}
 	return img, err
+}
+
+// registryFor is the way to registries with a client's environment.
+func (e *Engine) registryFor(c api.Credentials) (remote *registry.Client, done func()) {
+	if len(c.Environ) == 0 {
+		return e.remote, func() {}
+	}
+	remote = registry.New(registry.Options{Environ: c.Environ})
+	return remote, remote.Close
 }
 
 // shortDigest is a layer as users know it: twelve digits.
@@ -169,7 +181,9 @@ func (e *Engine) Pull(ctx context.Context, req api.PullRequest, emit func(api.Me
 		wish := imageWish{ref: s.Image, platform: s.Platform, policy: policy}
 		wanted[wish] = append(wanted[wish], name)
 	}
-	_, err := e.fetchAll(ctx, wanted, emit)
+	remote, done := e.registryFor(req.Credentials)
+	defer done()
+	_, err := e.fetchAll(ctx, remote, wanted, emit)
 	if err != nil && req.IgnoreFailures {
 		emit(api.Message{Notice: &api.Notice{Level: "warning", Text: err.Error()}})
 		return struct{}{}, nil

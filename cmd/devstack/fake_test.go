@@ -63,7 +63,7 @@ func cmdFakeEngine(ts *testscript.TestScript, neg bool, args []string) {
 	s := server.New(server.Options{Version: version, Build: "9223372036854775807-1"})
 	for _, op := range []string{
 		api.OpStatus, api.OpShutdown, api.OpUp, api.OpDown, api.OpStart, api.OpStop, api.OpRestart, api.OpKill,
-		api.OpRemove, api.OpPs, api.OpLs, api.OpLogs, api.OpWait, api.OpPull, api.OpEvents,
+		api.OpRemove, api.OpPs, api.OpLs, api.OpLogs, api.OpWait, api.OpPull, api.OpPush, api.OpEvents,
 	} {
 		server.Handle(s, op, func(ctx context.Context, req json.RawMessage, emit func(api.Message)) (json.RawMessage, error) {
 			if op == api.OpShutdown {

@@ -50,7 +50,7 @@ func runPull(ctx context.Context, e *env, req api.PullRequest, quiet, noBuilds b
 			}
 		}
 	}
-	req.Project = p
+	req.Project, req.Credentials = p, e.credentials()
 	c, err := e.dial(ctx)
 	if err != nil {
 		return err

@@ -107,7 +107,8 @@ func runRun(ctx context.Context, e *env, o *runOptions, service string, command 
 	}
 	defer c.Close()
 	req := api.RunRequest{
-		Project: p, Meta: metaOf(e, p), Service: service, ContainerName: o.name, Remove: o.remove,
+		Credentials: e.credentials(),
+		Project:     p, Meta: metaOf(e, p), Service: service, ContainerName: o.name, Remove: o.remove,
 		NoDeps: o.noDeps, UseAliases: o.useAliases, TTY: tty, Stdin: stdin, Detach: o.detach,
 		Pull: o.pull, Size: ttySize(e.stdout),
 	}

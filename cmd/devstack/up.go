@@ -151,6 +151,7 @@ func (o *createOptions) request(e *env, p *compose.Project, f *pflag.FlagSet, se
 		return api.UpRequest{}, err
 	}
 	return api.UpRequest{
+		Credentials:        e.credentials(),
 		Project:            p,
 		Meta:               metaOf(e, p),
 		Services:           services,

@@ -152,6 +152,7 @@ type UpRequest struct {
 	WaitTimeout        compose.Duration  `json:"wait_timeout,omitempty"`
 	Timeout            *compose.Duration `json:"timeout,omitempty"` // stop timeout
 	DryRun             bool              `json:"dry_run,omitempty"`
+	Credentials        Credentials       `json:"credentials,omitzero"`
 }
 
 // Meta is what the engine records of where a project came from.
@@ -351,6 +352,7 @@ type PullRequest struct {
 	Policy         string           `json:"policy,omitempty"` // always, missing
 	IgnoreFailures bool             `json:"ignore_failures,omitempty"`
 	IncludeDeps    bool             `json:"include_deps,omitempty"`
+	Credentials    Credentials      `json:"credentials,omitzero"`
 }
 
 // ExecRequest runs a command in a running container.
@@ -383,6 +385,7 @@ type RunRequest struct {
 	Detach        bool             `json:"detach,omitempty"`
 	Pull          string           `json:"pull,omitempty"`
 	Size          TTYSize          `json:"size,omitzero"`
+	Credentials   Credentials      `json:"credentials,omitzero"`
 }
 
 // AttachRequest joins the standard streams of a running container.

@@ -21,10 +21,12 @@ const (
 	OpLock        = "lock"
 )
 
-// Credentials are the parts of the client's environment that lead to
-// registries' passwords; the engine was started with somebody else's.
+// Credentials are the client's environment: it leads to the passwords of
+// registries, to registries.conf, certificates and proxies, and credential
+// helpers run in it. The engine was started with somebody else's. Paths in it
+// are absolute.
 type Credentials struct {
-	Environ []string `json:"environ,omitempty"` // HOME, DOCKER_CONFIG, DOCKER_AUTH_CONFIG, REGISTRY_AUTH_FILE, XDG_RUNTIME_DIR
+	Environ []string `json:"environ,omitempty"` // empty: the engine's own
 }
 
 // BuildRequest builds the images of services.
@@ -66,6 +68,19 @@ type PushRequest struct {
 	IncludeDeps    bool             `json:"include_deps,omitempty"`
 	IgnoreFailures bool             `json:"ignore_failures,omitempty"`
 	Credentials    Credentials      `json:"credentials,omitzero"`
+}
+
+// PushResult says what each reference stands for in its registry now.
+type PushResult struct {
+	Pushed []PushedImage `json:"pushed,omitempty"`
+}
+
+// PushedImage is one reference that was pushed.
+type PushedImage struct {
+	Ref       string   `json:"ref"`
+	Digest    string   `json:"digest"`
+	Size      int64    `json:"size"` // bytes of the manifest or index
+	Platforms []string `json:"platforms,omitempty"`
 }
 
 // ImagesRequest lists the images that a project's containers use, or all of
