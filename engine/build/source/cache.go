@@ -55,3 +55,6 @@ func (c *Cache) store(k cacheKey, d [32]byte) {
 	c.entries[k] = cached{d, c.generation}
 	c.dirty = true
 }
+
+// tempPrefix marks what is being written; Sweep removes what a crash left.
+const tempPrefix = "tmp-"

@@ -233,9 +233,14 @@ func (h *hasher) xattrs(fd int, sum hash.Hash) error {
 // Xattr is an extended attribute.
 type Xattr struct{ Name, Value string }
 
-// Xattrs are the attributes of an open file or directory that an image keeps,
-// by name.
-func (t *Tree) Xattrs(fd int) ([]Xattr, error) {
+// Xattrs are the attributes of an open file or directory of the Tree that an
+// image keeps, by name.
+func (t *Tree) Xattrs(fd int) ([]Xattr, error) { return listXattrs(fd, t.o.Owned) }
+
+// Xattrs are the same of what is part of an image already.
+func Xattrs(fd int) ([]Xattr, error) { return listXattrs(fd, true) }
+
+func listXattrs(fd int, owned bool) ([]Xattr, error) {
 	var small [256]byte
 	list := small[:]
 	n, err := unix.Flistxattr(fd, list)
@@ -254,7 +259,7 @@ func (t *Tree) Xattrs(fd int) ([]Xattr, error) {
 	}
 	var out []Xattr
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(list[:n]), "\x00"), "\x00") {
-		if !t.keeps(name) {
+		if !keeps(name, owned) {
 			continue
 		}
 		value, ok, err := getxattr(fd, name)
@@ -292,7 +297,7 @@ func getxattr(fd int, name string) (value string, ok bool, err error) {
 // keeps drops what speaks to a host rather than to an image: overlayfs' own
 // attributes, security labels, and in contexts all but capabilities and the
 // user's.
-func (t *Tree) keeps(name string) bool {
+func keeps(name string, owned bool) bool {
 	switch {
 	case strings.HasPrefix(name, "trusted.overlay."), strings.HasPrefix(name, "user.overlay."):
 		return false
@@ -303,5 +308,5 @@ func (t *Tree) keeps(name string) bool {
 	case strings.HasPrefix(name, "user."):
 		return true
 	}
-	return t.o.Owned
+	return owned
 }

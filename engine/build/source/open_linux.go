@@ -22,8 +22,33 @@ func Open(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	switch s.Kind {
 	case KindDir:
 		return openDir(s.Path, o)
+	case KindTar:
+		return openTar(ctx, s.Path, o)
+	case KindStdin:
+		if o.Stdin == nil {
+			return nil, fmt.Errorf("open %s: there is no standard input", o.Name)
+		}
+		return openStream(ctx, o.Stdin, o)
+	case KindGit:
+		return openGit(ctx, s, o)
+	case KindURL:
+		return openURLContext(ctx, s, o)
 	}
-	return nil, fmt.Errorf("open %s: a %s is no source that can be opened", s, s.Kind)
+	return nil, fmt.Errorf("open %s: the builder has to open a source of kind %s", s, s.Kind)
+}
+
+// OpenRemote opens what ADD fetches: the content of a git reference or the one
+// file of a URL. No ignore file counts in it.
+func OpenRemote(ctx context.Context, s Spec, o Options) (*Tree, error) {
+	o.NoIgnore = true
+	switch s.Kind {
+	case KindGit:
+		o.Name = s.String()
+		return openGit(ctx, s, o)
+	case KindURL:
+		return openURL(ctx, s, o)
+	}
+	return nil, fmt.Errorf("open %s: it is neither a git reference nor a URL", s)
 }
 
 func openDir(path string, o Options) (*Tree, error) {

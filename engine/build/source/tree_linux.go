@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,11 +19,14 @@ import (
 // Tree is a read-only view of a directory. It may be used by several
 // goroutines and must be closed.
 type Tree struct {
-	name   string
-	root   *os.File
-	o      Options
-	ignore *ignore.Matcher
-	single string // of a URL: what its one file is called
+	name     string
+	root     *os.File
+	o        Options
+	ignore   *ignore.Matcher
+	single   string       // of a URL: what its one file is called
+	cleanup  func() error // nil: nothing to remove
+	revision string       // the commit, of a git tree
+	when     time.Time
 
 	mu  sync.Mutex // the index: entries and what they have read
 	top *Entry
@@ -50,8 +54,17 @@ func FromRoot(root *os.File, o Options) (*Tree, error) {
 	return t, nil
 }
 
-// Close gives the directory back.
-func (t *Tree) Close() error { return t.root.Close() }
+// Close gives the directory back, and removes what was unpacked for it.
+func (t *Tree) Close() error {
+	err := t.root.Close()
+	if t.cleanup != nil {
+		err = errors.Join(err, t.cleanup())
+	}
+	return err
+}
+
+// Revision is the commit that a git tree is of, and its time; "" for others.
+func (t *Tree) Revision() (commit string, when time.Time) { return t.revision, t.when }
 
 // Name is what errors call the Tree.
 func (t *Tree) Name() string { return t.name }

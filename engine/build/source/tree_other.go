@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 )
 
 // Tree is a read-only view of a directory; only Linux has builds.
@@ -19,6 +20,15 @@ func FromRoot(root *os.File, _ Options) (*Tree, error) {
 
 // Open fails.
 func Open(context.Context, Spec, Options) (*Tree, error) { return nil, errors.ErrUnsupported }
+
+// OpenRemote fails.
+func OpenRemote(context.Context, Spec, Options) (*Tree, error) { return nil, errors.ErrUnsupported }
+
+// Revision is empty.
+func (*Tree) Revision() (string, time.Time) { return "", time.Time{} }
+
+// Sweep does nothing.
+func Sweep(string) error { return nil }
 
 // Close does nothing.
 func (*Tree) Close() error { return nil }
