@@ -51,13 +51,18 @@ func newConfigCmd(e *env) *cobra.Command {
 }
 
 func runConfig(ctx context.Context, e *env, o *configOptions, services []string) error {
-	p, err := e.load(ctx, services...)
+	opts := e.loadOptions()
+	opts.Render = true
+	p, err := e.loadAs(ctx, opts, services)
 	if err != nil {
 		return err
 	}
 	if len(services) > 0 {
 		keep := closure(p, services)
 		maps.DeleteFunc(p.Services, func(name string, _ compose.Service) bool { return !slices.Contains(keep, name) })
+	}
+	if !e.flags.all {
+		dropUnused(p)
 	}
 	var b bytes.Buffer
 	if err := o.write(&b, p); err != nil || o.quiet {
@@ -101,7 +106,44 @@ func (o *configOptions) write(w io.Writer, p *compose.Project) error {
 	return nil
 }
 
+// dropUnused leaves out the top-level objects that no service uses.
+func dropUnused(p *compose.Project) {
+	used := make(map[string]bool)
+	for _, s := range p.Services {
+		for name := range s.Networks {
+			used["network "+name] = true
+		}
+		for _, m := range s.Volumes {
+			if m.Type == compose.MountVolume {
+				used["volume "+m.Source] = true
+			}
+		}
+		for _, c := range s.Configs {
+			used["config "+c.Source] = true
+		}
+		secrets := s.Secrets
+		if s.Build != nil {
+			secrets = slices.Concat(secrets, s.Build.Secrets)
+		}
+		for _, c := range secrets {
+			used["secret "+c.Source] = true
+		}
+	}
+	keepUsed(p.Networks, "network ", used)
+	keepUsed(p.Volumes, "volume ", used)
+	keepUsed(p.Configs, "config ", used)
+	keepUsed(p.Secrets, "secret ", used)
+}
+
+func keepUsed[V any](objects map[string]V, kind string, used map[string]bool) {
+	maps.DeleteFunc(objects, func(name string, _ V) bool { return !used[kind+name] })
+}
+
 func (o *configOptions) model(w io.Writer, p *compose.Project) (err error) {
+	for name, s := range p.Services {
+		s.EnvFile = nil // their variables are in environment
+		p.Services[name] = s
+	}
 	var b []byte
 	switch o.format {
 	case "json":

@@ -17,7 +17,10 @@ import (
 // load reads the project that the global flags name and prints its warnings.
 // Services that are asked for by name are enabled, with their profiles.
 func (e *env) load(ctx context.Context, services ...string) (*compose.Project, error) {
-	o := e.loadOptions()
+	return e.loadAs(ctx, e.loadOptions(), services)
+}
+
+func (e *env) loadAs(ctx context.Context, o load.Options, services []string) (*compose.Project, error) {
 	o.Services = services
 	p, warnings, err := load.Load(ctx, o)
 	if len(warnings) > 0 && e.flags.progress != "quiet" {

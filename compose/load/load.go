@@ -26,6 +26,9 @@ type Options struct {
 	// Lenient makes warnings of faults outside the project files (a missing
 	// env_file), for verbs that start nothing: down, ps, logs.
 	Lenient bool
+	// Render makes warnings of those among them that hinder only a start: a
+	// missing secret, a port wanted twice. `config` prints such a project.
+	Render bool
 }
 
 // ErrNoFile says that no project file was found.

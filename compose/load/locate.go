@@ -19,6 +19,16 @@ func (ld *loader) outside(p *compose.Project, message, hint string, keys ...stri
 	ld.findingAt(p, sev, message, hint, keys...)
 }
 
+// atStart reports a fault that shows only when containers are started: like
+// outside, and a warning, too, for who only wants to see the project.
+func (ld *loader) atStart(p *compose.Project, message, hint string, keys ...string) {
+	sev := SeverityError
+	if ld.opts.Lenient || ld.opts.Render {
+		sev = SeverityWarning
+	}
+	ld.findingAt(p, sev, message, hint, keys...)
+}
+
 func (ld *loader) findingAt(p *compose.Project, sev Severity, message, hint string, keys ...string) {
 	ld.findingPos(p.Pos(keys...), sev, message, hint)
 }

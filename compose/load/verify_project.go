@@ -99,11 +99,11 @@ func (v *verifier) fileObject(section, key string, f compose.FileObject, used bo
 	case !used:
 	case sources[0] == "file":
 		if _, err := os.Stat(f.File); err != nil {
-			v.ld.outside(v.p, fmt.Sprintf("%s %q: file %s cannot be read", kind, key, showName(v.ld.cwd, f.File)), "", section, key, "file")
+			v.ld.atStart(v.p, fmt.Sprintf("%s %q: file %s cannot be read", kind, key, showName(v.ld.cwd, f.File)), "", section, key, "file")
 		}
 	case sources[0] == "environment":
 		if _, ok := v.ld.lookup(f.Environment); !ok {
-			v.ld.outside(v.p, fmt.Sprintf("%s %q: environment variable %s is not set", kind, key, f.Environment), "set it in the environment or in .env", section, key, "environment")
+			v.ld.atStart(v.p, fmt.Sprintf("%s %q: environment variable %s is not set", kind, key, f.Environment), "set it in the environment or in .env", section, key, "environment")
 		}
 	}
 }
@@ -162,7 +162,7 @@ func (v *verifier) publishedPorts() {
 					if other.service == name {
 						message = fmt.Sprintf("port %s is published twice by service %s", key, name)
 					}
-					v.ld.outside(v.p, message, "the other one is at "+other.pos.String(), "services", name, "ports", strconv.Itoa(i))
+					v.ld.atStart(v.p, message, "the other one is at "+other.pos.String(), "services", name, "ports", strconv.Itoa(i))
 					break
 				}
 			}
