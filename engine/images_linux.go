@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 
@@ -29,7 +30,8 @@ func (u *up) resolveImages(ctx context.Context) error {
 		if s.Image == "" {
 			return &api.Error{Service: name, Message: "building images is not carried out yet: the service names no image", Path: compose.Path("services", name, "build")}
 		}
-		wish := imageWish{ref: s.Image, platform: s.Platform, policy: pullPolicy(u.req.Pull, s.PullPolicy)}
+		ref := image.Beside(s.Image, u.req.Meta.WorkingDir)
+		wish := imageWish{ref: ref, platform: s.Platform, policy: pullPolicy(u.req.Pull, s.PullPolicy)}
 		wanted[wish] = append(wanted[wish], name)
 	}
 	remote, done := u.e.registryFor(u.req.Credentials)
@@ -83,6 +85,7 @@ func (e *Engine) fetchAll(ctx context.Context, remote *registry.Client, wanted m
 		})
 	}
 	wg.Wait()
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(asAPI(a).Path, asAPI(b).Path) })
 	return found, errors.Join(errs...)
 }
 
