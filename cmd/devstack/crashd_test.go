@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +18,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/registry"
 
 	"devstack/engine/api"
 )
@@ -64,6 +67,11 @@ func crashd() {
 		for lineCount(args[1]) < before+n {
 			time.Sleep(time.Millisecond)
 		}
+	case "cut": // engine|both|client N VERB...: run devstack, and kill at its N-th line of progress
+		n, _ := strconv.Atoi(args[1])
+		cut(args[0], n, args[2:])
+	case "registry": // ADDR: an empty registry
+		crashFail(http.ListenAndServe(args[0], registry.New(registry.Logger(log.New(io.Discard, "", 0)))))
 	default:
 		crashFail("crashd: unknown " + os.Args[1])
 	}
@@ -157,4 +165,30 @@ func pidOf(word string) int {
 	}
 	crashFail("no process has " + word)
 	return 0
+}
+
+func cut(whom string, at int, verb []string) {
+	cmd := exec.Command("devstack", verb...)
+	progress, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		crashFail(err)
+	}
+	lines := bufio.NewScanner(progress)
+	for n := 1; lines.Scan(); n++ {
+		if n != at {
+			continue
+		}
+		switch whom {
+		case "engine":
+			killEngine([]string{"engine"})
+		case "both":
+			killEngine([]string{"engine", "guard"})
+		case "client":
+			_ = cmd.Process.Kill()
+		}
+	}
+	_ = cmd.Wait() // cut or not
 }
