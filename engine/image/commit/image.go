@@ -115,7 +115,7 @@ func name(ctx context.Context, s *store.Store, e store.Entry, id digest.Digest, 
 		e.Ref = ref
 		entries = append(entries, e)
 	}
-	if err := s.Put(ctx, entries...); err != nil {
+	if err := s.Set(ctx, entries...); err != nil {
 		return image.Image{}, err
 	}
 	return s.Load(entries[0])
@@ -277,7 +277,7 @@ func writeIndex(ctx context.Context, s *store.Store, images []image.Image, tags 
 			entries = append(entries, store.Entry{Ref: ref, Platform: p, Manifest: m, Source: d})
 		}
 	}
-	return d, s.Put(ctx, entries...)
+	return d, s.Set(ctx, entries...)
 }
 
 func manifestType(raw []byte) string {

@@ -19,6 +19,9 @@ import (
 // maxArchive bounds what a compressed archive may unpack to.
 const maxArchive = 256 << 30
 
+// maxFiles bounds the files of an archive: images have a few hundred.
+const maxFiles = 1_000_000
+
 // files are the files an image is read from: a directory's or an archive's.
 type files interface {
 	open(name string) (io.ReadCloser, int64, error) // errors are fs.ErrNotExist where that is so
@@ -89,12 +92,30 @@ func openArchive(ctx context.Context, s *store.Store, file string) (*tarFiles, e
 		}
 		f, done = tmp.File, tmp.Discard
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		done()
+	return indexArchive(ctx, f, done)
+}
+
+// spoolArchive is openArchive for what can be read once only.
+func spoolArchive(ctx context.Context, s *store.Store, r io.Reader) (*tarFiles, error) {
+	plain, _, err := layer.Decompress(ctx, ctxReader{ctx, r}, nil)
+	if err != nil {
 		return nil, err
 	}
+	defer plain.Close()
+	tmp, err := inflate(ctx, s, plain)
+	if err != nil {
+		return nil, fmt.Errorf("read archive: %w", err)
+	}
+	return indexArchive(ctx, tmp.File, tmp.Discard)
+}
+
+func indexArchive(ctx context.Context, f *os.File, done func()) (*tarFiles, error) {
 	t := &tarFiles{f: f, close: done, where: map[string]extent{}}
-	if err := t.index(ctx); err != nil {
+	_, err := f.Seek(0, io.SeekStart)
+	if err == nil {
+		err = t.index(ctx)
+	}
+	if err != nil {
 		done()
 		return nil, err
 	}
@@ -154,6 +175,9 @@ func (t *tarFiles) index(ctx context.Context) error {
 			return err
 		}
 		name := path.Clean(strings.TrimPrefix(hdr.Name, "/"))
+		if len(t.where)+len(links) >= maxFiles {
+			return fmt.Errorf("archive has more than %d files", maxFiles)
+		}
 		switch hdr.Typeflag {
 		case tar.TypeReg:
 			if at+hdr.Size > fi.Size() {

@@ -23,7 +23,7 @@ import (
 // dockerSource is an image in what `docker save` writes: it has no manifest
 // in OCI's sense, so one is made up from its configuration and layers.
 type dockerSource struct {
-	files *tarFiles
+	files files
 	ref   image.Reference
 	names map[digest.Digest]string // blob -> file of the archive
 }

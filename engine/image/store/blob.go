@@ -31,6 +31,19 @@ func (s *Store) HasBlob(d digest.Digest, size int64) bool {
 	return err == nil && (size < 0 || fi.Size() == size)
 }
 
+// BlobSize is the size of a blob, 0 if it is not there.
+func (s *Store) BlobSize(d digest.Digest) int64 {
+	path, err := s.blobPath(d)
+	if err != nil {
+		return 0
+	}
+	fi, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return fi.Size()
+}
+
 // ReadBlob reads a small blob and verifies it. A damaged one is removed, so
 // that it is fetched again, and reported as not found.
 func (s *Store) ReadBlob(d digest.Digest) ([]byte, error) {

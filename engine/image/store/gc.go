@@ -166,6 +166,24 @@ func (s *Store) reachable() (blobs, layers map[digest.Digest]bool, err error) {
 	return blobs, layers, nil
 }
 
+// Sizes are what all blobs and all unpacked layers take, in bytes, garbage
+// included.
+func (s *Store) Sizes(ctx context.Context) (blobs, layers int64, err error) {
+	err = eachDigest(filepath.Join(s.images, "blobs"), func(_ digest.Digest, fi os.FileInfo) error {
+		blobs += fi.Size()
+		return nil
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	err = eachDigest(s.layers, func(d digest.Digest, _ os.FileInfo) error {
+		n, err := s.LayerSize(ctx, d)
+		layers += n
+		return err
+	})
+	return blobs, layers, err
+}
+
 // eachDigest visits dir/ALG/HEX for the algorithms of OCI.
 func eachDigest(dir string, visit func(digest.Digest, os.FileInfo) error) error {
 	for _, alg := range []digest.Algorithm{digest.SHA256, digest.SHA512} {

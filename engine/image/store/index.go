@@ -143,19 +143,42 @@ func (s *Store) change(ctx context.Context, edit func([]Entry) []Entry) error {
 // Put names images whose blobs and layers are in the store, all at once. An
 // earlier image of the same name and platform loses the name.
 func (s *Store) Put(ctx context.Context, fresh ...Entry) error {
+	return s.add(ctx, fresh, func(old, e Entry) bool {
+		return old.Ref == e.Ref && samePlatform(old.Platform, e.Platform)
+	})
+}
+
+// Set is Put for names that stand for these images from now on and nothing
+// else, on any platform.
+func (s *Store) Set(ctx context.Context, fresh ...Entry) error {
+	return s.add(ctx, fresh, func(old, e Entry) bool { return old.Ref == e.Ref })
+}
+
+func (s *Store) add(ctx context.Context, fresh []Entry, replaces func(old, e Entry) bool) error {
 	now := time.Now()
 	return s.change(ctx, func(entries []Entry) []Entry {
+		entries = slices.DeleteFunc(entries, func(o Entry) bool {
+			return slices.ContainsFunc(fresh, func(e Entry) bool { return replaces(o, e) })
+		})
 		for _, e := range fresh {
 			if e.Added.IsZero() {
 				e.Added = now
 			}
-			entries = slices.DeleteFunc(entries, func(o Entry) bool {
-				return o.Ref == e.Ref && samePlatform(o.Platform, e.Platform)
-			})
 			entries = append(entries, e)
 		}
-		return entries
+		return dropNameless(entries)
 	})
+}
+
+// dropNameless removes the entries under an ID of images that have a name.
+func dropNameless(entries []Entry) []Entry {
+	named := map[digest.Digest]bool{}
+	for _, e := range entries {
+		if !e.Unnamed() {
+			named[e.Manifest.Digest] = true
+		}
+	}
+	return slices.DeleteFunc(entries, func(e Entry) bool { return e.Unnamed() && named[e.Manifest.Digest] })
 }
 
 // same says whether the index would be written the same.
