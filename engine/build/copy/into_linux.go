@@ -47,7 +47,6 @@ type writer struct {
 type node struct {
 	fd   int
 	path string // for errors
-	dev  uint64
 }
 
 func (n *node) close() { unix.Close(n.fd) }

@@ -203,7 +203,7 @@ func (p *planner) parents(s Source) ([]move, error) {
 	}
 	if !found && !isWild(base) && !isWild(pattern) {
 		if _, err := s.Tree.Resolve(path.Join("/", base, unescape(pattern))); err != nil {
-			return nil, err
+			return nil, named(err, s.Path)
 		}
 	}
 	return moves, nil
