@@ -20,9 +20,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// Registry is a registry in this process, on loopback, over plain HTTP.
+// Registry is a registry on loopback.
 type Registry struct {
 	Host string // "127.0.0.1:12345"
+	CA   string // file with the authority of its certificate, "" for plain HTTP
 }
 
 // Serve starts a registry that ends with the test. wrap, if not nil, sees

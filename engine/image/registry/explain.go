@@ -37,7 +37,9 @@ func explain(op string, ref image.Reference, err error) error {
 	e := &image.Error{Ref: ref.Familiar(), Op: op, Err: err}
 	var status *StatusError
 	if errors.As(err, &status) {
-		e.Hint, e.Err = explainStatus(op, ref, status)
+		if e.Hint, e.Err = explainStatus(op, ref, status); e.Err == error(status) {
+			e.Err = err // with what was being done
+		}
 	} else if !explainConnection(e, ref.Domain, err) {
 		return err
 	}

@@ -50,7 +50,9 @@ func (p *push) layer(ctx context.Context, l ocispec.Descriptor, diffID digest.Di
 	if err := up.run(ctx); err != nil {
 		var status *StatusError
 		if errors.As(err, &status) && status.has(codeDigestInvalid) {
-			err = errors.Join(p.verify(l.Digest), err)
+			if damaged := p.verify(l.Digest); damaged != nil {
+				return l, damaged
+			}
 		}
 		return l, err
 	}
@@ -110,13 +112,13 @@ func (p *push) obtain(ctx context.Context, l ocispec.Descriptor, diffID digest.D
 	if p.s.HasBlob(l.Digest, l.Size) {
 		return l, nil
 	}
-	var errs []error
+	tried := ""
 	for from := range p.repositories(l.Digest) {
 		err := p.download(ctx, from, l)
 		if err == nil || ctx.Err() != nil {
 			return l, err
 		}
-		errs = append(errs, fmt.Errorf("download from %s: %w", from.Repository(), err))
+		tried += fmt.Sprintf("; download from %s: %v", from.Repository(), err)
 	}
 	for _, img := range p.images {
 		for _, o := range img.Layers {
@@ -125,7 +127,7 @@ func (p *push) obtain(ctx context.Context, l ocispec.Descriptor, diffID digest.D
 			}
 		}
 	}
-	return l, errors.Join(append(errs, fmt.Errorf("its compressed form is not in the store: %w", store.ErrNotFound))...)
+	return l, fmt.Errorf("its compressed form is not in the store%s: %w", tried, store.ErrNotFound)
 }
 
 func (p *push) download(ctx context.Context, from image.Reference, l ocispec.Descriptor) error {
