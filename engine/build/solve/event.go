@@ -1,0 +1,89 @@
+package solve
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"devstack/engine/build/dockerfile"
+)
+
+// States of an Event.
+const (
+	Started = "started"
+	Log     = "log"    // Line was printed
+	Cached  = "cached" // done by an earlier build
+	Done    = "done"
+	Failed  = "failed"
+)
+
+// Event is progress of one step of a build.
+type Event struct {
+	Step  int    // number of the step in this build, from 1, in the order they begin
+	Stage string // "" where the Dockerfile has only one without a name
+	Name  string // "RUN make"
+	// Index of Of is the place of the step in its stage, from 1.
+	Index, Of int
+	State     string
+	Line      []byte // of Log, without its end
+	Took      time.Duration
+}
+
+// Error is a step that failed: where it is in the Dockerfile, and what it
+// printed.
+type Error struct {
+	Stage, Step string
+	Log         []byte // the whole of it; of very much the end
+	Err         error  // *dockerfile.Error with file and lines
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// logged is a failure with what was printed before it.
+type logged struct {
+	err error
+	log []byte
+}
+
+func (l *logged) Error() string { return l.err.Error() }
+func (l *logged) Unwrap() error { return l.err }
+
+// maxLog bounds what is kept of a step's output for its Error, in bytes.
+const maxLog = 4 << 20
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	buf []byte
+	cut bool
+}
+
+func (t *tail) line(b []byte) {
+	t.buf = append(append(t.buf, b...), '\n')
+	if len(t.buf) > 2*maxLog {
+		t.buf = append(t.buf[:0], t.buf[len(t.buf)-maxLog:]...)
+		t.cut = true
+	}
+}
+
+func (t *tail) bytes() []byte {
+	if !t.cut {
+		return t.buf
+	}
+	return append([]byte("[... the beginning is left out ...]\n"), t.buf...)
+}
+
+// stageName is what progress calls a stage.
+func stageName(f *dockerfile.File, s *dockerfile.Stage) string {
+	if len(f.Stages) == 1 && !s.Named {
+		return ""
+	}
+	return s.Name
+}
+
+// Title is a step as a line: "[build 2/5] RUN make".
+func (e Event) Title() string {
+	place := strings.TrimSpace(fmt.Sprintf("%s %d/%d", e.Stage, e.Index, e.Of))
+	return "[" + place + "] " + e.Name
+}
