@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
@@ -104,6 +105,13 @@ func (b *build) image(ctx context.Context, r *stage, ref string, platform ocispe
 		if pinned, err = b.req.ResolveImage(ref); err != nil {
 			return nil, err
 		}
+	}
+	if id := digest.Digest(pinned); id.Validate() == nil {
+		img, err := b.s.Images.Lookup(ctx, pinned) // of another service's build
+		if err != nil {
+			return nil, err
+		}
+		return b.onImage(img)
 	}
 	ev := r.event(-1, 0, "FROM "+image.FamiliarString(ref))
 	began := time.Now()

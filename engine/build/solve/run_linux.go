@@ -93,7 +93,11 @@ func (r *stage) execute(ctx context.Context, run *dockerfile.Run, network string
 		},
 	}
 	if run.Script != nil {
-		c.Files = append(c.Files, container.File{Path: path.Join(dockerfile.ScriptDir, run.Script.Name), Data: []byte(run.Script.Data), Mode: 0o755})
+		script := filepath.Join(dir, "script")
+		if err := writeScript(script, run.Script.Data); err != nil {
+			return err
+		}
+		c.Mounts = append(c.Mounts, step.Mount{Target: path.Join(dockerfile.ScriptDir, run.Script.Name), Source: script, ReadOnly: true})
 	}
 	defer func() { err = errors.Join(err, m.end()) }()
 	if err := m.attach(ctx, &c, dir); err != nil {
@@ -103,6 +107,15 @@ func (r *stage) execute(ctx context.Context, run *dockerfile.Run, network string
 		return &logged{err: explain(err, run), log: log.bytes()}
 	}
 	return nil
+}
+
+// writeScript makes a file that anybody may execute: the container's own small
+// files are not executable.
+func writeScript(path, text string) error {
+	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+		return err
+	}
+	return os.Chmod(path, 0o755)
 }
 
 // explain says more where the kernel says little.
