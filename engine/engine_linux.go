@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"devstack/engine/api"
+	"devstack/engine/build"
 	"devstack/engine/container"
 	"devstack/engine/event"
 	"devstack/engine/image/registry"
@@ -39,6 +40,7 @@ type Engine struct {
 	m       *supervise.Machine
 	images  *store.Store
 	remote  *registry.Client // shared: connections and tokens serve every pull
+	builder func() (*build.Builder, error)
 	started time.Time
 	adopted int
 
@@ -90,6 +92,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		return nil, errors.Join(err, m.Runtime.Close())
 	}
 	e.remote = registry.New(registry.Options{})
+	e.builder = e.openBuilder(e.remote)
 	m.Init()
 	if err := e.adopt(ctx, restored); err != nil {
 		cfg.Warn(err)

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -21,14 +23,19 @@ import (
 func (u *up) resolveImages(ctx context.Context) error {
 	u.images, u.hashes = map[string]image.Image{}, map[string]string{}
 	wanted := map[imageWish][]string{}
+	var toBuild []string
 	for _, name := range u.selected {
 		s := u.req.Project.Services[name]
 		u.hashes[name] = plan.ServiceHash(s) + fileHash(u.req.Project, &s)
 		if s.Provider != nil {
 			continue
 		}
+		if s.Build != nil {
+			toBuild = append(toBuild, name)
+			continue
+		}
 		if s.Image == "" {
-			return &api.Error{Service: name, Message: "building images is not carried out yet: the service names no image", Path: compose.Path("services", name, "build")}
+			return &api.Error{Service: name, Message: "it names neither an image nor a build", Path: compose.Path("services", name)}
 		}
 		ref := image.Beside(s.Image, u.req.Meta.WorkingDir)
 		wish := imageWish{ref: ref, platform: s.Platform, policy: pullPolicy(u.req.Pull, s.PullPolicy)}
@@ -42,6 +49,48 @@ func (u *up) resolveImages(ctx context.Context) error {
 			u.images[name] = img
 		}
 	}
+	return errors.Join(err, u.buildImages(ctx, toBuild))
+}
+
+// buildImages gives services with a build section their images: the one that
+// is there, unless it is to be built anew.
+func (u *up) buildImages(ctx context.Context, services []string) error {
+	var missing []string
+	for _, name := range services {
+		s := u.req.Project.Services[name]
+		ref := imageName(u.req.Project.Name, name, &s)
+		img, err := u.e.images.Lookup(ctx, ref)
+		switch fresh := (u.req.Build || s.PullPolicy == "build") && !u.req.NoBuild; {
+		case err == nil && !fresh:
+			u.images[name] = img
+		case err != nil && !errors.Is(err, image.ErrNotFound):
+			return err
+		case u.req.NoBuild:
+			return &api.Error{
+				Service: name, Message: fmt.Sprintf("image %s is not there, and --no-build forbids to build it", ref),
+				Path: compose.Path("services", name, "build"),
+			}
+		default:
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	if u.req.DryRun {
+		for _, name := range missing {
+			u.notice("info", "the image of "+name+" would be built")
+		}
+		return nil
+	}
+	b, err := u.e.newBuilds(&api.BuildRequest{
+		Project: u.req.Project, Credentials: u.req.Credentials, WorkingDir: u.req.Meta.WorkingDir,
+	}, u.emit)
+	if err != nil {
+		return err
+	}
+	built, err := b.all(ctx, missing)
+	maps.Copy(u.images, built)
 	return err
 }
 

@@ -19,6 +19,7 @@ func (e *Engine) register(s *server.Server) {
 	server.Handle(s, api.OpKill, translated(e.Kill))
 	server.Handle(s, api.OpRemove, translated(e.Remove))
 	server.Handle(s, api.OpPull, translated(e.Pull))
+	server.Handle(s, api.OpBuild, translated(e.Build))
 	server.Handle(s, api.OpPush, translated(e.Push))
 	server.Handle(s, api.OpPs, e.Ps)
 	server.Handle(s, api.OpLs, e.Ls)

@@ -29,6 +29,7 @@ func (v verb) command(e *env) *cobra.Command {
 func verbs() []verb {
 	return []verb{
 		{"attach", newAttachCmd},
+		{"build", newBuildCmd},
 		{"config", newConfigCmd},
 		{"create", newCreateCmd},
 		{"doctor", newDoctorCmd},

@@ -159,6 +159,8 @@ func (o *createOptions) request(e *env, p *compose.Project, f *pflag.FlagSet, se
 		NoRecreate:         o.noRecreate,
 		AlwaysRecreateDeps: o.recreateDeps,
 		RenewAnonVolumes:   o.renewAnon,
+		Build:              o.build,
+		NoBuild:            o.noBuild,
 		RemoveOrphans:      o.removeOrphans,
 		Scale:              scale,
 		Pull:               o.pull,

@@ -10,7 +10,6 @@ import (
 func pendingKeys() []string {
 	return []string{
 		"blkio_config",
-		"build",
 		"cpu_count",
 		"cpu_percent",
 		"credential_spec",

@@ -147,6 +147,8 @@ type UpRequest struct {
 	RenewAnonVolumes   bool              `json:"renew_anon_volumes,omitempty"`
 	RemoveOrphans      bool              `json:"remove_orphans,omitempty"`
 	Scale              map[string]int    `json:"scale,omitempty"`
+	Build              bool              `json:"build,omitempty"`    // even if the image is there
+	NoBuild            bool              `json:"no_build,omitempty"` // even if it is not
 	Pull               string            `json:"pull,omitempty"` // always, missing, never, policy
 	Wait               bool              `json:"wait,omitempty"`
 	WaitTimeout        compose.Duration  `json:"wait_timeout,omitempty"`

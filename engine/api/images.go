@@ -42,7 +42,7 @@ type BuildRequest struct {
 	Memory      compose.Bytes    `json:"memory,omitempty"`
 	Check       bool             `json:"check,omitempty"` // lint only
 	Epoch       *int64           `json:"epoch,omitempty"` // SOURCE_DATE_EPOCH, seconds
-	Lock        []byte           `json:"lock,omitempty"`  // devstack.lock
+	WorkingDir  string           `json:"working_dir,omitempty"` // of the project, for relative contexts
 	Credentials Credentials      `json:"credentials,omitzero"`
 }
 

@@ -76,6 +76,10 @@ func (c *Client) Pull(ctx context.Context, req api.PullRequest, emit func(api.Me
 	return c.call(ctx, api.OpPull, req, nil, emit)
 }
 
+func (c *Client) Build(ctx context.Context, req api.BuildRequest, emit func(api.Message)) (res api.BuildResult, err error) {
+	return res, c.call(ctx, api.OpBuild, req, &res, emit)
+}
+
 func (c *Client) Push(ctx context.Context, req api.PushRequest, emit func(api.Message)) (res api.PushResult, err error) {
 	return res, c.call(ctx, api.OpPush, req, &res, emit)
 }

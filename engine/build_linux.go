@@ -1,0 +1,311 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"devstack/compose"
+	"devstack/engine/api"
+	"devstack/engine/build"
+	"devstack/engine/build/source"
+	"devstack/engine/image"
+	"devstack/engine/image/registry"
+)
+
+// Build builds the images of services.
+func (e *Engine) Build(ctx context.Context, req api.BuildRequest, emit func(api.Message)) (api.BuildResult, error) {
+	if req.Project == nil {
+		return api.BuildResult{}, &api.Error{Message: "no project given"}
+	}
+	services, err := buildable(&req)
+	if err != nil {
+		return api.BuildResult{}, err
+	}
+	b, err := e.newBuilds(&req, emit)
+	if err != nil {
+		return api.BuildResult{}, err
+	}
+	if req.Check {
+		return b.check(ctx, services)
+	}
+	built, err := b.all(ctx, services)
+	res := api.BuildResult{Images: map[string]api.BuiltImage{}}
+	for name, img := range built {
+		s := req.Project.Services[name]
+		res.Images[name] = api.BuiltImage{Ref: imageName(req.Project.Name, name, &s), ID: string(img.ID), Digest: string(img.Digest)}
+	}
+	if err != nil || !req.Push {
+		return res, err
+	}
+	_, err = e.Push(ctx, api.PushRequest{Project: req.Project, Services: services, Credentials: req.Credentials}, emit)
+	return res, err
+}
+
+// imageName is what a service's built image is called: its own name for it,
+// or PROJECT-SERVICE, as in Compose.
+func imageName(project, service string, s *compose.Service) string {
+	if s.Image != "" {
+		return s.Image
+	}
+	return project + "-" + service
+}
+
+// buildable are the services of a request that have a build section.
+func buildable(req *api.BuildRequest) ([]string, error) {
+	var out []string
+	add := func(name string) {
+		if s := req.Project.Services[name]; s.Build != nil && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	if len(req.Services) == 0 {
+		for _, name := range req.Project.ServiceNames() {
+			add(name)
+		}
+		return out, nil
+	}
+	for _, name := range req.Services {
+		s, ok := req.Project.Services[name]
+		if !ok {
+			return nil, &api.Error{Message: "no such service: " + name}
+		}
+		add(name)
+		if req.WithDeps {
+			for _, dep := range slices.Sorted(maps.Keys(s.DependsOn)) {
+				add(dep)
+			}
+		}
+	}
+	return out, nil
+}
+
+// builds is a set of builds of one request; each service is built once, also
+// where another one's build needs it.
+type builds struct {
+	e       *Engine
+	builder *build.Builder
+	req     *api.BuildRequest
+	emit    func(api.Message)
+
+	mu   sync.Mutex
+	done map[string]func() (image.Image, error)
+}
+
+func (e *Engine) newBuilds(req *api.BuildRequest, emit func(api.Message)) (*builds, error) {
+	b, err := e.builder()
+	if err != nil {
+		return nil, err
+	}
+	return &builds{e: e, builder: b, req: req, emit: emit, done: map[string]func() (image.Image, error){}}, nil
+}
+
+// all builds services in parallel; the error names every one that failed.
+func (b *builds) all(ctx context.Context, services []string) (map[string]image.Image, error) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	built := map[string]image.Image{}
+	var errs []error
+	for _, name := range services {
+		wg.Go(func() {
+			img, err := b.service(ctx, name, nil)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, err)
+				return
+			}
+			built[name] = img
+		})
+	}
+	wg.Wait()
+	return built, errors.Join(errs...)
+}
+
+// service builds one service, or waits for the build that is under way.
+// trail are the services that wait for it.
+func (b *builds) service(ctx context.Context, name string, trail []string) (image.Image, error) {
+	if slices.Contains(trail, name) {
+		return image.Image{}, &api.Error{Service: name, Message: "its build needs itself: " + strings.Join(append(trail, name), " -> ")}
+	}
+	b.mu.Lock()
+	once := b.done[name]
+	if once == nil {
+		once = sync.OnceValues(func() (image.Image, error) { return b.build(ctx, name, append(slices.Clone(trail), name)) })
+		b.done[name] = once
+	}
+	b.mu.Unlock()
+	return once()
+}
+
+func (b *builds) build(ctx context.Context, name string, trail []string) (image.Image, error) {
+	s, ok := b.req.Project.Services[name]
+	if !ok || s.Build == nil {
+		return image.Image{}, &api.Error{Service: name, Message: "it has no build section"}
+	}
+	s.Name = name
+	id := "Image " + imageName(b.req.Project.Name, name, &s)
+	b.emit(api.Message{Progress: &api.Progress{ID: id, State: api.Working, Text: "Building"}})
+	img, err := b.run(ctx, &s, id, trail)
+	if err != nil {
+		b.emit(api.Message{Progress: &api.Progress{ID: id, State: api.Failed, Text: "Error", Detail: firstLine(err.Error())}})
+		return img, buildError(name, err)
+	}
+	b.emit(api.Message{Progress: &api.Progress{ID: id, State: api.Done, Text: "Built"}})
+	b.e.m.Events.Publish(api.Event{Time: time.Now(), Type: "image", Action: "build", ID: string(img.ID), Attributes: map[string]string{"name": id}})
+	return img, nil
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// buildError carries a failing step's log.
+func buildError(service string, err error) error {
+	var e *api.Error
+	if errors.As(err, &e) {
+		return err
+	}
+	out := &api.Error{Service: service, Message: err.Error(), Hint: image.Hint(err), Path: compose.Path("services", service, "build")}
+	var step *build.StepError
+	if errors.As(err, &step) && len(step.Log) > 0 {
+		out.Detail = strings.Split(strings.TrimRight(string(step.Log), "\n"), "\n")
+	}
+	return out
+}
+
+func (b *builds) run(ctx context.Context, s *compose.Service, id string, trail []string) (image.Image, error) {
+	req, err := b.request(ctx, s, trail)
+	if err != nil {
+		return image.Image{}, err
+	}
+	return b.builder.Build(ctx, req, func(ev build.Event) { b.progress(id, ev) })
+}
+
+// progress passes a step's events on: its last line goes with it.
+func (b *builds) progress(id string, ev build.Event) {
+	if ev.State == build.Warning {
+		b.emit(api.Message{Notice: &api.Notice{Level: "warning", Text: string(ev.Line)}})
+		return
+	}
+	p := &api.Progress{ID: ev.Title(), Parent: id, State: api.Working, Text: "Running"}
+	switch ev.State {
+	case build.Log:
+		p.Detail = string(ev.Line)
+	case build.Cached:
+		p.State, p.Text = api.Done, "Cached"
+	case build.Done:
+		p.State, p.Text = api.Done, fmt.Sprintf("Done %.1fs", ev.Took.Seconds())
+	case build.Failed:
+		p.State, p.Text = api.Failed, "Failed"
+	}
+	b.emit(api.Message{Progress: p})
+}
+
+// request turns a service's build section into a build.Request.
+func (b *builds) request(ctx context.Context, s *compose.Service, trail []string) (build.Request, error) {
+	d := s.Build
+	req := build.Request{
+		Dockerfile: d.Dockerfile, Inline: d.DockerfileInline, Target: d.Target,
+		Args: maps.Clone(d.Args), Labels: d.Labels, Contexts: map[string]source.Spec{},
+		ExtraHosts: d.ExtraHosts, ShmSize: int64(d.ShmSize), Ulimits: d.Ulimits, Network: d.Network,
+		Memory: int64(b.req.Memory), Privileged: d.Privileged, Entitlements: d.Entitlements,
+		Tags: append([]string{imageName(b.req.Project.Name, s.Name, s)}, d.Tags...), Platforms: d.Platforms,
+		NoCache: d.NoCache || b.req.NoCache, NoCacheFilter: d.NoCacheFilter, Pull: d.Pull || b.req.Pull,
+		CacheFrom: d.CacheFrom, CacheTo: d.CacheTo,
+	}
+	if len(req.Platforms) == 0 && s.Platform != "" {
+		req.Platforms = []string{s.Platform}
+	}
+	if req.Args == nil {
+		req.Args = compose.Mapping{}
+	}
+	maps.Copy(req.Args, b.req.Args)
+	if b.req.Epoch != nil {
+		t := time.Unix(*b.req.Epoch, 0)
+		req.Epoch = &t
+	}
+	var err error
+	if d.Context != "" {
+		if req.Context, err = source.Parse(d.Context, b.req.WorkingDir); err != nil {
+			return req, err
+		}
+	}
+	if err := b.contexts(ctx, &req, d, trail); err != nil {
+		return req, err
+	}
+	for _, key := range append(slices.Clone(d.SSH), b.req.SSH...) {
+		req.SSH = append(req.SSH, build.SSH{ID: key.ID, Path: key.Path})
+	}
+	for _, ref := range d.Secrets {
+		o, ok := b.req.Project.Secrets[ref.Source]
+		if !ok {
+			return req, fmt.Errorf("secret %s is not declared", ref.Source)
+		}
+		id := ref.Target
+		if id == "" {
+			id = ref.Source
+		}
+		req.Secrets = append(req.Secrets, build.Secret{ID: id, File: o.File, Value: []byte(o.Content)})
+	}
+	return req, nil
+}
+
+// contexts resolves additional_contexts; the image of another service is
+// built first.
+func (b *builds) contexts(ctx context.Context, req *build.Request, d *compose.Build, trail []string) error {
+	for _, name := range slices.Sorted(maps.Keys(d.AdditionalContexts)) {
+		spec, err := source.Parse(d.AdditionalContexts[name], b.req.WorkingDir)
+		if err != nil {
+			return fmt.Errorf("additional context %s: %w", name, err)
+		}
+		if spec.Kind == source.KindService {
+			other := spec.Ref
+			if _, err := b.service(ctx, other, trail); err != nil {
+				return err
+			}
+			s := b.req.Project.Services[other]
+			spec = source.Spec{Kind: source.KindImage, Ref: imageName(b.req.Project.Name, other, &s)}
+		}
+		req.Contexts[name] = spec
+	}
+	return nil
+}
+
+// check lints the Dockerfiles of services.
+func (b *builds) check(ctx context.Context, services []string) (api.BuildResult, error) {
+	res := api.BuildResult{Images: map[string]api.BuiltImage{}}
+	var errs []error
+	for _, name := range services {
+		s := b.req.Project.Services[name]
+		s.Name = name
+		req, err := b.request(ctx, &s, []string{name})
+		if err == nil {
+			found, e := b.builder.Check(ctx, req)
+			for _, w := range found {
+				res.Findings = append(res.Findings, w.String())
+			}
+			err = e
+		}
+		if err != nil {
+			errs = append(errs, buildError(name, err))
+		}
+	}
+	return res, errors.Join(errs...)
+}
+
+// openBuilder opens the builder with the first build: nobody else pays for it.
+func (e *Engine) openBuilder(remote *registry.Client) func() (*build.Builder, error) {
+	return sync.OnceValues(func() (*build.Builder, error) {
+		return build.Open(build.Config{
+			Images: e.images, Runtime: e.m.Runtime, Network: e.m.Network,
+			DataRoot: e.cfg.Roots.Data, Tag: e.cfg.Roots.Tag(), Remote: remote,
+		})
+	})
+}
