@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
@@ -36,11 +37,46 @@ type Matcher struct {
 	mu         sync.Mutex // the patterns compile themselves when first used
 	patterns   *patternmatcher.PatternMatcher
 	exceptions []string // literal leading directories of the "!" patterns
+	hints      []hint
 }
 
-// State is what matching a directory leaves for its children; its zero value
-// is the parent of the root's entries.
-type State struct{ info patternmatcher.MatchInfo }
+// hint tells cheaply of most paths that a pattern does not match them: the
+// library takes a regular expression for every path and pattern, which would
+// cost a build more than looking at its files does.
+type hint struct {
+	depth      int // how many parts a path must have; 0: any number
+	head, tail string
+}
+
+func hintOf(pattern string) hint {
+	h := hint{}
+	if !utf8.ValidString(pattern) || strings.ContainsAny(pattern, "|{}\ufffd\ufeff") {
+		return h // the library makes something else of those
+	}
+	if !strings.Contains(pattern, "**") && !strings.ContainsAny(pattern, `[\`) { // a class may match "/"
+		h.depth = strings.Count(pattern, "/") + 1
+	}
+	const wild = `*?[]\^`
+	if i := strings.IndexAny(pattern, wild); i < 0 {
+		h.head = pattern
+	} else {
+		h.head = strings.TrimSuffix(pattern[:i], "/") // "a/**" may match "a"
+	}
+	h.tail = strings.TrimPrefix(pattern[strings.LastIndexAny(pattern, wild)+1:], "/")
+	return h
+}
+
+func (h hint) mayMatch(path string) bool {
+	return strings.HasSuffix(path, h.tail) && strings.HasPrefix(path, h.head) && (h.depth == 0 || strings.Count(path, "/") == h.depth-1)
+}
+
+// State is what matching a directory leaves for its children. Its zero value
+// says that no pattern matches the directory or one above it: that of the
+// root's entries.
+type State struct {
+	info patternmatcher.MatchInfo
+	set  bool
+}
 
 // Parse reads an ignore file; name is for its errors, which give the line.
 func Parse(name string, text []byte) (*Matcher, error) {
@@ -117,6 +153,7 @@ func compile(patterns []string) (*Matcher, error) {
 	}
 	m := &Matcher{patterns: pm}
 	for _, p := range pm.Patterns() {
+		m.hints = append(m.hints, hintOf(filepath.ToSlash(p.String())))
 		if p.Exclusion() {
 			m.exceptions = append(m.exceptions, literalDir(p.String()))
 		}
@@ -139,25 +176,38 @@ func literalDir(pattern string) string {
 // Match says whether path, relative to the context and clean, is ignored.
 // parent is the state of its directory, state is for what path holds.
 func (m *Matcher) Match(path string, parent State) (ignored bool, state State, err error) {
-	if m == nil {
+	if m == nil || !parent.set && !m.mayMatch(path) {
 		return false, State{}, nil
 	}
+	return m.match(path, parent)
+}
+
+func (m *Matcher) mayMatch(path string) bool {
+	for _, h := range m.hints {
+		if h.mayMatch(path) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Matcher) match(path string, parent State) (ignored bool, state State, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	ignored, info, err := m.patterns.MatchesUsingParentResults(filepath.FromSlash(path), parent.info)
 	if err != nil {
 		return false, State{}, fmt.Errorf("match %q against the ignore patterns: %w", path, err)
 	}
-	return ignored, State{info}, nil
+	return ignored, State{info, true}, nil
 }
 
 // Ignores is Match for one path by itself.
 func (m *Matcher) Ignores(p string) (bool, error) {
 	p = strings.TrimPrefix(path.Clean("/"+p), "/")
-	if p == "" {
+	if p == "" || m == nil {
 		return false, nil
 	}
-	ignored, _, err := m.Match(p, State{})
+	ignored, _, err := m.match(p, State{})
 	return ignored, err
 }
 

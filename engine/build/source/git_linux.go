@@ -128,9 +128,9 @@ func (r *repository) resolve(ctx context.Context) (ref, commit string, err error
 		return "", r.spec.Ref, r.verify(r.spec.Ref)
 	}
 	wanted := []string{"HEAD"}
-	if r.spec.Ref != "" {
+	if r.spec.Ref != "" && r.spec.Ref != "HEAD" {
 		bare := strings.TrimPrefix(r.spec.Ref, "refs/")
-		wanted = []string{"refs/heads/" + bare, "refs/tags/" + bare + "^{}", "refs/tags/" + bare, "refs/" + bare, r.spec.Ref}
+		wanted = []string{"refs/heads/" + bare, "refs/tags/" + bare + "^{}", "refs/tags/" + bare, "refs/" + bare + "^{}", "refs/" + bare}
 	}
 	out, err := r.run(ctx, "", append([]string{"ls-remote", "--", r.spec.URL}, wanted...)...)
 	if err != nil {
