@@ -55,10 +55,11 @@ func setup(env *testscript.Env) error {
 // commands are the scripts' own words.
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"fakeengine": cmdFakeEngine,
-		"httpget":    cmdHTTPGet,
-		"ocilayout":  cmdOCILayout,
-		"waitfor":    cmdWaitFor,
+		"distribution": cmdDistribution,
+		"fakeengine":   cmdFakeEngine,
+		"httpget":      cmdHTTPGet,
+		"ocilayout":    cmdOCILayout,
+		"waitfor":      cmdWaitFor,
 	}
 }
 

@@ -80,6 +80,7 @@ func (d Distribution) Start(dir string) (r *Registry, stop func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	r.PID = cmd.Process.Pid
 	stop = func() {
 		_ = cmd.Process.Kill() // it may be gone
 		_ = cmd.Wait()

@@ -24,6 +24,7 @@ import (
 type Registry struct {
 	Host string // "127.0.0.1:12345"
 	CA   string // file with the authority of its certificate, "" for plain HTTP
+	PID  int    // of a registry that is a process of its own
 }
 
 // Serve starts a registry that ends with the test. wrap, if not nil, sees

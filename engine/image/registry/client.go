@@ -49,6 +49,9 @@ type hostKey struct {
 	insecure bool
 }
 
+// hubAddr is where Docker Hub's registry is.
+const hubAddr = "registry-1.docker.io"
+
 // New makes a client; Close frees its connections.
 func New(o Options) *Client {
 	if o.Environ == nil {
@@ -139,7 +142,7 @@ func (c *Client) host(name string, insecure bool) (*host, error) {
 	}
 	h := &host{name: name, addr: name, insecure: insecure, find: c.credentials}
 	if name == "docker.io" || name == "index.docker.io" {
-		h.name, h.addr = "docker.io", "registry-1.docker.io"
+		h.name, h.addr = "docker.io", hubAddr
 	}
 	base := c.o.Transport
 	if base == nil {

@@ -72,6 +72,9 @@ func explainConnection(e *image.Error, host string, err error) bool {
 			e.Err = fmt.Errorf("look up %s: no answer from the name server", dns.Name)
 		}
 	case errors.Is(err, syscall.ECONNREFUSED):
+		if op := (*net.OpError)(nil); errors.As(err, &op) && op.Addr != nil && op.Addr.String() != host {
+			host += " at " + op.Addr.String()
+		}
 		e.Err = fmt.Errorf("registry %s refuses connections", host)
 		e.Hint = "is the registry running, and is the port right?"
 	case errors.As(err, &unknownCA):
@@ -102,12 +105,16 @@ func explainStatus(op string, ref image.Reference, s *StatusError) (hint string,
 		what = "digest " + string(ref.Digest)
 	}
 	repo := image.FamiliarRepository(ref.Repository())
+	host := s.Host // registries.conf may have led elsewhere
+	if host == "" || host == hubAddr {
+		host = ref.Domain
+	}
 	switch {
 	case s.Status == http.StatusUnauthorized, s.Status == http.StatusForbidden, s.has(codeUnauthorized, codeDenied):
 		if op == "push" {
-			return fmt.Sprintf("log in with `devstack login %s` as somebody who may push to it", ref.Domain), fmt.Errorf("registry %s does not let you push to %s", ref.Domain, repo)
+			return fmt.Sprintf("log in with `devstack login %s` as somebody who may push to it", host), fmt.Errorf("registry %s does not let you push to %s", host, repo)
 		}
-		return fmt.Sprintf("check the name; if it is private, log in first: `devstack login %s`", ref.Domain), fmt.Errorf("registry %s denies access to %s, or there is no such repository", ref.Domain, repo)
+		return fmt.Sprintf("check the name; if it is private, log in first: `devstack login %s`", host), fmt.Errorf("registry %s denies access to %s, or there is no such repository", host, repo)
 	case s.has(codeNameUnknown):
 		return "check the name for typing errors", fmt.Errorf("registry %s has no repository %s", ref.Domain, repo)
 	case op == "pull" && (s.has(codeManifestUnknown) || s.Status == http.StatusNotFound):

@@ -22,6 +22,7 @@ const (
 // StatusError is an answer that is not the wanted one.
 type StatusError struct {
 	Method, URL string // without the query: that may hold signatures
+	Host        string // that answered
 	Status      int
 	Codes       []string
 	Message     string
@@ -52,7 +53,7 @@ func check(resp *http.Response, want ...int) error {
 	if req := resp.Request; req != nil {
 		u := *req.URL
 		u.RawQuery, u.User = "", nil
-		e.Method, e.URL = req.Method, u.String()
+		e.Method, e.URL, e.Host = req.Method, u.String(), u.Host
 	}
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 16<<10)) // the status is the news
 	var body struct {
