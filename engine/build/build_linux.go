@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -40,6 +41,8 @@ type Config struct {
 type Builder struct {
 	cfg    Config
 	solver *solve.Solver
+
+	building atomic.Int64 // builds under way
 }
 
 // Open prepares DATA/builds and clears away what an engine before this one
@@ -62,19 +65,14 @@ func Open(cfg Config) (*Builder, error) {
 }
 
 // Close waits for what goes on in the background. Builds must have ended.
-func (b *Builder) Close() { b.solver.Close() }
-
-// Cache are the records of steps, for those who collect garbage: see
-// solve.Cache.Holds and Prune.
-func (b *Builder) Cache() *solve.Cache { return b.solver.Cache }
-
-// CacheMounts are the directories of RUN --mount=type=cache.
-func (b *Builder) CacheMounts() *step.CacheMounts { return b.solver.Mounts }
+func (b *Builder) Close() error { return b.solver.Close() }
 
 // Build builds an image and names it by its tags. emit may be nil; it is
 // called by one goroutine at a time. Of several platforms all are built, named
 // together, and the one for this machine (else the first) is returned.
 func (b *Builder) Build(ctx context.Context, req Request, emit func(Event)) (image.Image, error) {
+	b.building.Add(1)
+	defer b.building.Add(-1)
 	if emit == nil {
 		emit = func(Event) {}
 	}
@@ -266,7 +264,7 @@ func (b *Builder) buildOne(ctx context.Context, req Request, platform ocispec.Pl
 	if err := o.file.Lint(); err != nil {
 		return image.Image{}, err
 	}
-	return b.commit(ctx, &req, res, platform, tags)
+	return b.commit(ctx, &req, res, o.tree, platform, tags)
 }
 
 func (b *Builder) request(req *Request, o *opened, target *dockerfile.Stage, platform ocispec.Platform) (solve.Request, error) {
@@ -279,13 +277,16 @@ func (b *Builder) request(req *Request, o *opened, target *dockerfile.Stage, pla
 		return solve.Request{}, err
 	}
 	sr := solve.Request{
-		File: o.file, Target: target, Platform: platform, Context: o.tree, Done: o.close, Contexts: req.Contexts, Epoch: epoch,
+		File: o.file, Target: target, Platform: platform, Project: req.Project, Context: o.tree, Done: o.close, Contexts: req.Contexts, Epoch: epoch,
 		Secrets: map[string]solve.Secret{}, Network: req.Network,
 		AllowHost:  req.Privileged || req.Network == "host" || slices.Contains(req.Entitlements, "network.host"),
 		AllowAll:   req.Privileged || slices.Contains(req.Entitlements, "security.insecure"),
 		ExtraHosts: req.ExtraHosts, ShmSize: req.ShmSize, Memory: req.Memory, Ulimits: req.Ulimits,
 		NoCache: req.NoCache, NoCacheIn: req.NoCacheFilter, Pull: req.Pull, KeepModes: req.KeepModes,
 		Compression: compression, ResolveImage: req.Resolve, Credentials: secrets(req.Secrets).value,
+	}
+	if o.tree != nil {
+		_, sr.CommitTime = o.tree.Revision()
 	}
 	for _, s := range req.Secrets {
 		sr.Secrets[s.ID] = solve.Secret{File: s.File, Value: s.Value}
@@ -318,11 +319,11 @@ func epochOf(req *Request) (*time.Time, error) {
 }
 
 // commit names what was built.
-func (b *Builder) commit(ctx context.Context, req *Request, res *solve.Result, platform ocispec.Platform, tags []string) (image.Image, error) {
+func (b *Builder) commit(ctx context.Context, req *Request, res *solve.Result, tree *source.Tree, platform ocispec.Platform, tags []string) (image.Image, error) {
 	f := res.File.Image
 	spec := commit.Spec{
 		Base: res.Base, Layers: res.Layers, Config: f.Config, History: f.History[res.NewHistory:], Platform: f.Platform,
-		Author: f.Author, Annotations: annotations(req, res), Tags: tags, Created: res.Epoch,
+		Author: f.Author, Annotations: annotations(req, res, tree), Tags: tags, Created: res.Epoch,
 	}
 	if spec.Platform.Architecture == "" {
 		spec.Platform = platform
@@ -365,10 +366,13 @@ func (b *Builder) omitted(root string) []string {
 }
 
 // annotations say where the image comes from.
-func annotations(req *Request, res *solve.Result) map[string]string {
+func annotations(req *Request, res *solve.Result, tree *source.Tree) map[string]string {
 	out := map[string]string{}
 	if req.Context.Kind == source.KindGit {
 		out[ocispec.AnnotationSource] = req.Context.String()
+		if commit, _ := tree.Revision(); commit != "" {
+			out[ocispec.AnnotationRevision] = commit
+		}
 	}
 	if base := res.Base; base.Digest != "" && base.Root == "" && strings.Contains(base.Ref, "/") && !strings.Contains(base.Ref, ":/") {
 		out[ocispec.AnnotationBaseImageName] = base.Ref

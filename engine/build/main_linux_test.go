@@ -120,7 +120,9 @@ func newShop(t testing.TB) *shop {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		s.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 		if left, _ := os.ReadDir(filepath.Join(s.data, "builds/work")); len(left) != 0 {
 			t.Errorf("steps left %v", left)
 		}

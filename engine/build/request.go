@@ -10,6 +10,7 @@ import (
 
 // Request is an image to build.
 type Request struct {
+	Project    string      // that asks for it, for `du`; may be ""
 	Context    source.Spec // zero: none
 	Dockerfile string      // path in the context, or absolute; "" is "Dockerfile"
 	Inline     string      // the Dockerfile itself, instead

@@ -140,9 +140,7 @@ func TestCancel(t *testing.T) {
 // for the others when the one that began it is cancelled.
 func TestIdenticalBuilds(t *testing.T) {
 	s := newShop(t).busybox(image.Config{})
-	gate := t.TempDir()
 	r := s.inline("FROM ${BASE}\nRUN --mount=type=cache,target=/c echo x >> /c/runs; echo up; while [ ! -e /c/go ]; do usleep 1000; done; cp /c/runs /runs\n")
-	_ = gate
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	up := make(chan struct{}, 1)
@@ -176,7 +174,7 @@ func TestIdenticalBuilds(t *testing.T) {
 	<-joined
 	<-joined
 	cancel()
-	uses, err := s.CacheMounts().List()
+	uses, err := s.solver.Mounts.List()
 	if err != nil || len(uses) != 1 {
 		t.Fatalf("%v %v", uses, err)
 	}

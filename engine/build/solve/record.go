@@ -24,7 +24,8 @@ const recordVersion = 1
 type Record struct {
 	Version int         `json:"version"`
 	Key     string      `json:"key"`
-	Step    string      `json:"step"`            // as shown, for people
+	Step    string      `json:"step"` // as shown, for people
+	Project string      `json:"project,omitempty"`
 	Empty   bool        `json:"empty,omitempty"` // it changed nothing: no layer
 	Layer   image.Layer `json:"layer"`
 	Created time.Time   `json:"created"`
@@ -75,7 +76,7 @@ func (c *Cache) find(key string) (Record, bool) {
 		r.Layer.Dir = c.images.LayerDir(r.Layer.DiffID)
 	}
 	if now := time.Now(); now.Sub(r.Used) > touchAfter {
-		os.Chtimes(c.path(key), now, now) // a hint for Prune
+		os.Chtimes(c.path(key), now, now) // a hint for those who prune
 	}
 	return r, true
 }
@@ -150,22 +151,6 @@ func (c *Cache) Records(ctx context.Context) ([]Record, error) {
 	return out, nil
 }
 
-// Holds are the layers that records name, as images for store.GC: what a
-// collection must leave.
-func (c *Cache) Holds(ctx context.Context) ([]image.Image, error) {
-	records, err := c.Records(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var img image.Image
-	for _, r := range records {
-		if !r.Empty {
-			img.Layers = append(img.Layers, r.Layer)
-		}
-	}
-	return []image.Image{img}, nil
-}
-
 // Remove forgets a record; its layer goes with the store's next collection.
 func (c *Cache) Remove(key string) error {
 	if len(key) < 3 || filepath.Base(key) != key {
@@ -175,38 +160,4 @@ func (c *Cache) Remove(key string) error {
 		return fmt.Errorf("remove build record: %w", err)
 	}
 	return nil
-}
-
-// Prune forgets the least recently used records until layers of at most keep
-// bytes (as transferred) are left, and all that were not used since. A keep
-// below 0 sets no bound. It returns what was forgotten.
-func (c *Cache) Prune(ctx context.Context, keep int64, since time.Time) ([]Record, error) {
-	records, err := c.Records(ctx)
-	if err != nil {
-		return nil, err
-	}
-	sizes, total := map[string]int{}, int64(0)
-	for _, r := range records {
-		if !r.Empty {
-			if sizes[string(r.Layer.DiffID)]++; sizes[string(r.Layer.DiffID)] == 1 {
-				total += r.Layer.Size
-			}
-		}
-	}
-	var gone []Record
-	for _, r := range records {
-		if !(r.Used.Before(since) || keep >= 0 && total > keep) {
-			continue
-		}
-		if err := c.Remove(r.Key); err != nil {
-			return gone, err
-		}
-		gone = append(gone, r)
-		if !r.Empty {
-			if sizes[string(r.Layer.DiffID)]--; sizes[string(r.Layer.DiffID)] == 0 {
-				total -= r.Layer.Size
-			}
-		}
-	}
-	return gone, nil
 }

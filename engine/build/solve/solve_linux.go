@@ -50,11 +50,12 @@ const commandsAtOnce = 8
 //
 //	DIR/records   what steps came to
 //	DIR/cache     cache mounts
+//	DIR/digests   of files of contexts, by their stat
 //	DIR/sources   downloads and clones
 //	DIR/work      steps under way
 //	DIR/empty     the lowest layer of FROM scratch
 func Open(cfg Config) (*Solver, error) {
-	s := &Solver{Config: cfg, Digests: source.NewCache(), running: semaphore.NewWeighted(commandsAtOnce)}
+	s := &Solver{Config: cfg, running: semaphore.NewWeighted(commandsAtOnce)}
 	if err := step.Remove(s.work()); err != nil {
 		return nil, fmt.Errorf("open build directory: %w", err)
 	}
@@ -67,6 +68,9 @@ func Open(cfg Config) (*Solver, error) {
 		return nil, err
 	}
 	var err error
+	if s.Digests, err = source.OpenCache(filepath.Join(cfg.Dir, "digests")); err != nil {
+		return nil, err
+	}
 	if s.Mounts, err = step.OpenCacheMounts(filepath.Join(cfg.Dir, "cache")); err != nil {
 		return nil, err
 	}
@@ -82,9 +86,11 @@ func (s *Solver) empty() string   { return filepath.Join(s.Dir, "empty") }
 func (s *Solver) Sources() string { return s.sources() }
 
 // Close waits for what goes on in the background.
-func (s *Solver) Close() {
+func (s *Solver) Close() error {
+	s.flights.going.Wait()
 	s.Cache.Close()
 	s.Exec.Network.Close()
+	return s.Digests.Save()
 }
 
 // Request is one build, its Dockerfile parsed.
@@ -92,6 +98,7 @@ type Request struct {
 	File     *dockerfile.File
 	Target   *dockerfile.Stage
 	Platform ocispec.Platform
+	Project  string // that asks for it, noted in records; may be ""
 
 	// Context is the build's own; nil if there is none. The caller closes it
 	// by Done, which is called when nothing reads it any more.

@@ -243,7 +243,7 @@ func (r *stage) perform(ctx context.Context, j job, name string, print func([]by
 	if err != nil {
 		return Record{}, err
 	}
-	rec := Record{Step: name, Layer: l, Empty: commit.IsEmpty(l)}
+	rec := Record{Step: name, Project: r.req.Project, Layer: l, Empty: commit.IsEmpty(l)}
 	for _, k := range j.keys {
 		r.record(rec, k)
 	}

@@ -183,6 +183,12 @@ func (c *CacheMounts) fill(at, tree string, m CacheMount) error {
 	return os.Rename(tmp, tree)
 }
 
+// ErrInUse says that a command uses a cache mount.
+var ErrInUse = errors.New("it is in use")
+
+// Dir is where one of List lies.
+func (c *CacheMounts) Dir(name string) string { return filepath.Join(c.dir, name) }
+
 // CacheUse is one directory of cache mounts, for those who clean up.
 type CacheUse struct {
 	Name string // of the directory
@@ -230,7 +236,7 @@ func (c *CacheMounts) Remove(name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.used[at] != nil {
-		return fmt.Errorf("remove cache mount %s: it is in use", name)
+		return fmt.Errorf("remove cache mount %s: %w", name, ErrInUse)
 	}
 	return layer.RemoveAll(at)
 }

@@ -11,6 +11,8 @@ import (
 type sharing struct {
 	mu   sync.Mutex
 	work map[string]*shared
+
+	going sync.WaitGroup
 }
 
 type shared struct {
@@ -39,13 +41,13 @@ func (s *sharing) do(ctx context.Context, key string, held *holdings, watch func
 		}
 		s.work[key] = w
 		held.take()
-		go func() {
-			defer held.release()
+		s.going.Go(func() {
 			defer cancel()
 			w.rec, w.err = fn(wctx, w.tell)
+			held.release()
 			s.forget(key, w)
 			close(w.done)
-		}()
+		})
 	}
 	w.waiting++
 	w.watch(&watch, true)
