@@ -179,6 +179,7 @@ func (g *guard) ended(ws syscall.WaitStatus) (status int, over bool) {
 	g.next = time.Now()
 	switch {
 	case g.bye || ws.Exited() && ws.ExitStatus() == StatusDone:
+		g.respawn = respawn{} // it was well enough to end in order
 		return 0, g.end()
 	case ws.Exited() && ws.ExitStatus() == StatusRestart:
 		return 0, false

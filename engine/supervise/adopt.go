@@ -3,17 +3,20 @@
 package supervise
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"devstack/engine/api"
 	"devstack/engine/container"
+	"devstack/engine/container/child"
 	"devstack/engine/image/snapshot"
 	"devstack/engine/logs"
 	"devstack/engine/spec"
@@ -84,6 +87,11 @@ func (u *Unit) resume(ctx context.Context, restored map[string]*os.File) bool {
 		go u.watchAgain(r)
 		return true
 	}
+	if u.rec.Started.IsZero() && unborn(u.rec.PID) {
+		u.m.warn(u.m.Runtime.Sweep(ctx, func(id string) bool { return id != u.id }))
+		u.forgetStart(r)
+		return false
+	}
 	c, err := u.adoptProcess(ctx)
 	if err != nil {
 		if !errors.Is(err, container.ErrNotRunning) {
@@ -95,12 +103,38 @@ func (u *Unit) resume(ctx context.Context, restored map[string]*os.File) bool {
 		return false
 	}
 	r.set(c)
+	if u.rec.Started.IsZero() { // its engine died just then
+		u.update(func(s *state.Run) { s.Started = time.Now() })
+	}
 	u.announce()
 	go u.watch(r)
 	if r.halted() { // it was being stopped
 		go func() { u.m.warn(u.Stop(context.Background(), nil)) }()
 	}
 	return true
+}
+
+// unborn reports whether the process was waiting to be told to execute its
+// program when its engine died: then it never will.
+func unborn(pid int) bool {
+	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		return false
+	}
+	// Our reaper looks the same, but has no line to an engine.
+	line, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, child.FDSocket))
+	return bytes.HasPrefix(args, []byte("devstack\x00child\x00")) && err == nil && strings.HasPrefix(line, "socket:")
+}
+
+// forgetStart makes a container whose start was cut short what it was before.
+func (u *Unit) forgetStart(r *run) {
+	u.drainOutput(r)
+	r.stop()
+	u.update(func(s *state.Run) {
+		s.State, s.PID, s.StartTime, s.Exit, s.Health, s.Wanted = api.StateCreated, 0, 0, nil, "", false
+	})
+	u.releasePorts()
+	close(r.ended)
 }
 
 // reopenPorts opens the published ports where they were, also those whose
@@ -126,6 +160,13 @@ func (u *Unit) watchDead(r *run) {
 		exit = container.Exit{Code: known.Code, OOMKilled: known.OOMKilled}
 	} else {
 		exit = u.m.exitOfDead(u.rec.PID, u.rec.StartTime)
+	}
+	if u.rec.Started.IsZero() {
+		if exit.Code == child.ExitUntold || exit.Code == unknownExit {
+			u.forgetStart(r)
+			return
+		}
+		u.update(func(s *state.Run) { s.Started = time.Now() }) // it ran, and was quick
 	}
 	policy, attempts := policyOf(&u.rec.Declared), u.rec.Restarts
 	if policy.stable(time.Since(u.rec.Started)) {

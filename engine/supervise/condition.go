@@ -38,6 +38,9 @@ func holds(condition string, containers []state.Container) (bool, error) {
 }
 
 func holdsFor(condition string, c *state.Container) (bool, error) {
+	if c.State == api.StateExited && c.Error != "" {
+		return false, &brokenError{container: c.Name, text: fmt.Sprintf("container %s: %s", c.Name, c.Error)}
+	}
 	switch condition {
 	case compose.ConditionHealthy:
 		return healthyHolds(c)
@@ -49,9 +52,6 @@ func holdsFor(condition string, c *state.Container) (bool, error) {
 			return false, &brokenError{container: c.Name, text: fmt.Sprintf("container %s did not complete successfully: exit %d", c.Name, c.ExitCode)}
 		}
 		return true, nil
-	}
-	if c.State == api.StateExited && c.Error != "" {
-		return false, &brokenError{container: c.Name, text: fmt.Sprintf("container %s: %s", c.Name, c.Error)}
 	}
 	return !c.Started.IsZero(), nil
 }

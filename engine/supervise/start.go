@@ -76,6 +76,7 @@ func (u *Unit) launch(ctx context.Context, r *run) (err error) {
 	u.update(func(s *state.Run) {
 		s.State, s.PID, s.StartTime = api.StateRunning, c.PID(), c.StartTime()
 		s.ExitCode, s.OOMKilled, s.Error, s.Health = 0, false, "", u.firstHealth()
+		s.Started = time.Time{} // not before it executes its program
 	})
 	u.announce()
 	if err := c.Start(ctx); err != nil {

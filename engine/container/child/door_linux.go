@@ -19,7 +19,7 @@ func run() {
 	raw(syscall.SYS_UMASK, 0) // modes of mount points and nodes are what we say
 	var p Program
 	if !receive(&p) {
-		exit(125)
+		exit(ExitUntold)
 	}
 	if f := perform(&p); f != nil {
 		send(MsgFault, f.fields, -1)
@@ -80,7 +80,7 @@ func process(p *Program) *Fault {
 	}
 	order := make([]byte, 1)
 	if n, e := read(FDSocket, order); n != 1 || e != 0 || order[0] != MsgStart {
-		exit(125)
+		exit(ExitUntold)
 	}
 	if p.Init {
 		return underReaper(p, t)
@@ -171,7 +171,7 @@ func rebirth() *Fault {
 		closeFD(int(known[1]))
 		word := make([]byte, 1)
 		if n, e := read(int(known[0]), word); n != 1 || e != 0 {
-			exit(125)
+			exit(ExitUntold)
 		}
 		closeFD(int(known[0]))
 		return nil

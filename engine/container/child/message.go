@@ -2,6 +2,10 @@ package child
 
 import "syscall"
 
+// ExitUntold is the exit code of a child whose engine has gone before it was
+// told to execute its program.
+const ExitUntold = 125
+
 // Messages from the child: one kind byte, then a length and that many bytes.
 const (
 	MsgPID     = 'p' // the forked child's pid in the parent's namespace
