@@ -24,6 +24,8 @@ type host struct {
 	mu     sync.Mutex
 	scheme string // "" before the handshake
 	asks   challenge
+
+	asking sync.Mutex       // held while a token is asked for: many requests need the same one
 	tokens map[string]token // by scopes
 }
 
@@ -111,7 +113,7 @@ func (s *session) do(req *http.Request, scopes ...string) (*http.Response, error
 		if resp.StatusCode != http.StatusUnauthorized || resp.Request.URL.Host != s.addr {
 			return resp, nil
 		}
-		again := s.refused(resp, scopes)
+		again := s.refused(resp, scopes, req.Header.Get("Authorization"))
 		if !again || try > 0 || !rewind(req) {
 			return resp, nil
 		}
@@ -141,17 +143,22 @@ func rewind(req *http.Request) bool {
 }
 
 // refused learns from a 401 and says whether another attempt could help.
-func (s *session) refused(resp *http.Response, scopes []string) bool {
+func (s *session) refused(resp *http.Response, scopes []string, used string) bool {
 	asks := challengeOf(resp.Header)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	changed := asks.scheme != "" && asks.scheme != s.asks.scheme
 	if asks.scheme != "" {
 		s.asks = asks
 	}
-	_, had := s.tokens[s.tokenKey(scopes)]
-	delete(s.tokens, s.tokenKey(scopes))
-	return changed || s.asks.scheme == "bearer" && had
+	bearer := s.asks.scheme == "bearer"
+	s.mu.Unlock()
+	s.asking.Lock()
+	defer s.asking.Unlock()
+	key := s.tokenKey(scopes)
+	if t, ok := s.tokens[key]; ok && used == "Bearer "+t.value { // others may have a newer one
+		delete(s.tokens, key)
+	}
+	return changed || bearer
 }
 
 func (s *session) authorize(req *http.Request, scopes []string) error {

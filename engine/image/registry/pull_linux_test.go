@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -144,8 +145,24 @@ func TestCertificates(t *testing.T) {
 type tokens struct {
 	next   http.Handler
 	given  atomic.Int32
-	used   atomic.Int32
+	mu     sync.Mutex
+	left   map[string]int // requests that a token is good for
 	scopes atomic.Value
+}
+
+func (k *tokens) give() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := fmt.Sprint("t", k.given.Add(1))
+	k.left[t] = 4
+	return t
+}
+
+func (k *tokens) use(t string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.left[t]--
+	return k.left[t] >= 0
 }
 
 func (k *tokens) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -155,12 +172,11 @@ func (k *tokens) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		k.used.Store(0)
 		k.scopes.Store(strings.Join(r.URL.Query()["scope"], " "))
-		_ = json.NewEncoder(w).Encode(map[string]any{"token": fmt.Sprint("t", k.given.Add(1)), "expires_in": 300})
+		_ = json.NewEncoder(w).Encode(map[string]any{"token": k.give(), "expires_in": 300})
 		return
 	}
-	if r.Header.Get("Authorization") != fmt.Sprint("Bearer t", k.given.Load()) || k.given.Load() == 0 || k.used.Add(1) > 4 {
+	if !k.use(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")) {
 		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="test, of it"`, r.Host))
 		w.WriteHeader(http.StatusUnauthorized)
 		return
@@ -170,7 +186,7 @@ func (k *tokens) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // TestTokensThatRunOut has tokens end in the middle of everything.
 func TestTokensThatRunOut(t *testing.T) {
-	k := &tokens{}
+	k := &tokens{left: map[string]int{}}
 	reg := imagetest.Serve(t, func(next http.Handler) http.Handler { k.next = next; return k })
 	s := openStore(t)
 	name := reg.Host + "/team/app:1"

@@ -23,22 +23,19 @@ func (s *session) token(ctx context.Context, asks challenge, scopes []string) (s
 		return s.auth.RegistryToken, nil
 	}
 	key := s.tokenKey(scopes)
-	s.mu.Lock()
-	t, ok := s.tokens[key]
-	s.mu.Unlock()
-	if ok && time.Now().Before(t.until) {
+	s.asking.Lock()
+	defer s.asking.Unlock()
+	if t, ok := s.tokens[key]; ok && time.Now().Before(t.until) {
 		return t.value, nil
 	}
 	t, err := s.newToken(ctx, asks, scopes)
 	if err != nil {
 		return "", err
 	}
-	s.mu.Lock()
 	if s.tokens == nil {
 		s.tokens = map[string]token{}
 	}
 	s.tokens[key] = t
-	s.mu.Unlock()
 	return t.value, nil
 }
 
