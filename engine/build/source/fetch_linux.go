@@ -36,20 +36,33 @@ type record struct {
 // attempts are made at a URL whose server is busy or whose connection broke.
 const attempts = 4
 
-// fetch gives the directory in which the content of a URL is the file "data".
-func fetch(ctx context.Context, s Spec, o Options) (string, error) {
+// fetch gives the directory in which the content of a URL is the file "data",
+// which stays until release is called.
+func fetch(ctx context.Context, s Spec, o Options) (dir string, release func() error, err error) {
+	if o.Dir == "" {
+		return "", nil, errors.New("no directory to download to")
+	}
+	sum := sha256.Sum256([]byte(s.URL))
+	d := &download{spec: s, o: o, dir: filepath.Join(o.Dir, "http", hex.EncodeToString(sum[:16]))}
+	if err := os.MkdirAll(d.dir, 0o700); err != nil {
+		return "", nil, err
+	}
+	if release, err = use(d.dir); err != nil {
+		return "", nil, err
+	}
+	if dir, err = d.get(ctx); err != nil {
+		release()
+	}
+	return dir, release, err
+}
+
+func (d *download) get(ctx context.Context) (string, error) {
+	s := d.spec
 	want, err := parseChecksum(s.Checksum)
 	if err != nil {
 		return "", err
 	}
-	if o.Dir == "" {
-		return "", errors.New("no directory to download to")
-	}
-	sum := sha256.Sum256([]byte(s.URL))
-	d := &download{spec: s, o: o, want: want, dir: filepath.Join(o.Dir, "http", hex.EncodeToString(sum[:16]))}
-	if err := os.MkdirAll(d.dir, 0o700); err != nil {
-		return "", err
-	}
+	d.want = want
 	have := d.record()
 	if want != "" && d.has(want) {
 		return d.content(want), nil // what is asked for cannot have changed
@@ -268,7 +281,7 @@ func (d *download) remember(resp *http.Response, got digest.Digest) error {
 
 // openURL is the content of a URL as ADD takes it: one file.
 func openURL(ctx context.Context, s Spec, o Options) (*Tree, error) {
-	dir, err := fetch(ctx, s, o)
+	dir, release, err := fetch(ctx, s, o)
 	if err != nil {
 		return nil, err
 	}
@@ -276,8 +289,10 @@ func openURL(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	o.Name = redact(s.URL)
 	t, err := openDir(dir, o)
 	if err != nil {
+		release()
 		return nil, err
 	}
+	t.cleanup = release
 	if t.single = s.FileName(); t.single == "" {
 		t.single = Unnamed
 	}
@@ -287,10 +302,11 @@ func openURL(ctx context.Context, s Spec, o Options) (*Tree, error) {
 // openURLContext is the content of a URL as a context: an archive or a
 // Dockerfile.
 func openURLContext(ctx context.Context, s Spec, o Options) (*Tree, error) {
-	dir, err := fetch(ctx, s, o)
+	dir, release, err := fetch(ctx, s, o)
 	if err != nil {
 		return nil, err
 	}
+	defer release()
 	f, err := os.Open(filepath.Join(dir, "data"))
 	if err != nil {
 		return nil, err

@@ -47,17 +47,23 @@ func openGit(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	}
 	sum := sha256.Sum256([]byte(s.URL))
 	r := &repository{spec: s, o: o, git: git, dir: filepath.Join(o.Dir, "git", hex.EncodeToString(sum[:16]))}
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		return nil, err
+	}
+	release, err := use(r.dir)
+	if err != nil {
+		return nil, err
+	}
 	t, err := r.open(ctx)
 	if err != nil {
+		release()
 		return nil, fmt.Errorf("open %s: %w", s, err)
 	}
+	t.cleanup = release
 	return t, nil
 }
 
 func (r *repository) open(ctx context.Context) (*Tree, error) {
-	if err := os.MkdirAll(r.dir, 0o700); err != nil {
-		return nil, err
-	}
 	ref, commit, err := r.resolve(ctx)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -238,7 +239,7 @@ func TestGit(t *testing.T) {
 	git(t, repos, "clone", "-q", "--bare", "r", "r.git")
 
 	execPath := git(t, repos, "--exec-path")
-	asked := 0
+	var asked atomic.Int32
 	server := httptest.NewServer(&countingCGI{&asked, &cgi.Handler{Path: filepath.Join(execPath, "git-http-backend"), Env: []string{"GIT_PROJECT_ROOT=" + repos, "GIT_HTTP_EXPORT_ALL=1"}}})
 	defer server.Close()
 	o := source.Options{Dir: tree(t, nil)}
@@ -271,15 +272,15 @@ func TestGit(t *testing.T) {
 		}
 		must(t, tr.Close())
 	}
-	asked = 0
+	asked.Store(0)
 	tr, err := get(url + "#main:docs")
 	must(t, err)
 	if got := walk(t, tr); got != "a.md" {
 		t.Error(got)
 	}
 	must(t, tr.Close())
-	if asked > 2 {
-		t.Errorf("%d requests for a commit that is here", asked)
+	if asked.Load() > 2 {
+		t.Errorf("%d requests for a commit that is here", asked.Load())
 	}
 	tr, err = get(url + "?keep-git-dir=true")
 	must(t, err)
@@ -301,8 +302,11 @@ func TestGit(t *testing.T) {
 }
 
 type countingCGI struct {
-	n *int
+	n *atomic.Int32
 	h http.Handler
 }
 
-func (c *countingCGI) ServeHTTP(w http.ResponseWriter, r *http.Request) { *c.n++; c.h.ServeHTTP(w, r) }
+func (c *countingCGI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.n.Add(1)
+	c.h.ServeHTTP(w, r)
+}

@@ -29,24 +29,6 @@ func (o Options) tempDir() (string, error) {
 	return os.MkdirTemp(o.Dir, tempPrefix)
 }
 
-// Sweep removes what a crash left in a directory of Options.Dir. Nobody may
-// be using it.
-func Sweep(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), tempPrefix) {
-			err = errors.Join(err, layer.RemoveAll(filepath.Join(dir, e.Name())))
-		}
-	}
-	return err
-}
-
 // openStream makes a context of a stream: an archive is unpacked, anything
 // else is taken for a Dockerfile without a context.
 func openStream(ctx context.Context, r io.Reader, o Options) (*Tree, error) {

@@ -1,0 +1,99 @@
+package source_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"devstack/engine/build/source"
+)
+
+// flaky answers a request as its script says, then properly.
+type flaky struct {
+	script []string
+	got    []http.Header
+	data   string
+}
+
+func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.got = append(f.got, r.Header)
+	step := ""
+	if len(f.script) > 0 {
+		step, f.script = f.script[0], f.script[1:]
+	}
+	w.Header().Set("ETag", `"`+strconv.Itoa(len(f.data))+`"`)
+	switch {
+	case step == "busy":
+		w.Header().Set("Retry-After", "0")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case step == "cut":
+		w.Header().Set("Content-Length", strconv.Itoa(len(f.data)))
+		w.Write([]byte(f.data[:2]))
+	case r.Header.Get("If-None-Match") == w.Header().Get("ETag"):
+		w.WriteHeader(http.StatusNotModified)
+	default:
+		w.Write([]byte(f.data))
+	}
+}
+
+func TestFetch(t *testing.T) {
+	f := &flaky{script: []string{"busy", "cut"}, data: "first"}
+	server := httptest.NewServer(f)
+	defer server.Close()
+	work := tree(t, nil)
+	secret := func(id string) ([]byte, bool) { return []byte("s3\n"), id == "HTTP_AUTH_TOKEN_127.0.0.1" }
+	get := func() string {
+		tr, err := source.OpenRemote(t.Context(), source.Spec{Kind: source.KindURL, URL: server.URL + "/file"}, source.Options{Dir: work, Secret: secret})
+		must(t, err)
+		defer tr.Close()
+		data, err := tr.ReadFile("data", 100)
+		must(t, err)
+		if tr.Single() != "file" {
+			t.Errorf("it is called %q", tr.Single())
+		}
+		return string(data)
+	}
+	for n, want := range []string{"first", "first", "second!"} {
+		if n == 2 {
+			f.data = "second!"
+		}
+		if got := get(); got != want {
+			t.Errorf("fetch %d: %q", n, got)
+		}
+	}
+	if len(f.got) != 5 || f.got[3].Get("If-None-Match") != `"5"` || f.got[0].Get("Authorization") != "Bearer s3" {
+		t.Errorf("%d requests: %v", len(f.got), f.got)
+	}
+	f.script = strings.Fields("busy busy busy busy")
+	if _, err := source.OpenRemote(t.Context(), source.Spec{Kind: source.KindURL, URL: server.URL + "/file"}, source.Options{Dir: work}); err == nil || !strings.Contains(err.Error(), "503 Service Unavailable") {
+		t.Error(err)
+	}
+	held, err := source.OpenRemote(t.Context(), source.Spec{Kind: source.KindURL, URL: server.URL + "/file"}, source.Options{Dir: work})
+	must(t, err)
+	later := time.Now().Add(time.Hour)
+	if n, err := source.Prune(work, later); n != 0 || err != nil {
+		t.Errorf("pruned %d bytes in use: %v", n, err)
+	}
+	must(t, held.Close())
+	if n, err := source.Prune(work, time.Now().Add(-time.Hour)); n != 0 || err != nil {
+		t.Errorf("pruned %d bytes too young: %v", n, err)
+	}
+	if n, err := source.Prune(work, later); n == 0 || err != nil {
+		t.Errorf("pruned %d bytes: %v", n, err)
+	}
+	if got := get(); got != "second!" {
+		t.Errorf("after pruning: %q", got)
+	}
+}
+
+func TestContextFromURL(t *testing.T) {
+	server := httptest.NewServer(&flaky{data: "FROM scratch\n"})
+	defer server.Close()
+	tr := open(t, source.Spec{Kind: source.KindURL, URL: server.URL}, source.Options{Dir: tree(t, nil)})
+	if got := walk(t, tr); got != "Dockerfile" {
+		t.Error(got)
+	}
+}
