@@ -161,7 +161,7 @@ func (p *Project) AwaitReady(ctx context.Context, services []string, emit func(a
 	for _, name := range services {
 		all.Go(func() error {
 			p.tellReady(name, api.Working, "Waiting", emit)
-			err := p.awaitReady(failed, name, wantsCompletion(declared, name))
+			err := p.awaitReady(failed, name, wantsCompletion(declared, services, name))
 			switch {
 			case err == nil:
 				p.tellReady(name, api.Done, "", emit)
@@ -191,9 +191,11 @@ func (p *Project) tellReady(service, state, text string, emit func(api.Message))
 	}
 }
 
-func wantsCompletion(p *compose.Project, service string) bool {
-	for _, s := range p.Services {
-		if d, ok := s.DependsOn[service]; ok && d.Condition == compose.ConditionCompleted {
+// wantsCompletion reports whether one of the services waits for the end of
+// another.
+func wantsCompletion(p *compose.Project, services []string, service string) bool {
+	for _, name := range services {
+		if d, ok := p.Services[name].DependsOn[service]; ok && d.Condition == compose.ConditionCompleted {
 			return true
 		}
 	}
