@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // stall is how long a server may send nothing before the connection counts as
@@ -19,7 +21,9 @@ var errStalled = errors.New("server has sent nothing for a minute")
 type blob struct {
 	ctx      context.Context
 	at       *endpoint
+	others   []*endpoint // not tried yet
 	url      string
+	digest   digest.Digest
 	size     int64
 	offset   int64
 	body     io.ReadCloser
@@ -97,14 +101,18 @@ func (b *blob) Read(p []byte) (int, error) {
 	}
 }
 
-// reconnect waits longer each time until bytes come again.
+// reconnect waits longer each time until bytes come again, and turns to the
+// next endpoint when this one gives none.
 func (b *blob) reconnect() error {
 	for {
 		b.failures++
-		if b.failures > attempts && b.ended {
-			return io.EOF // this is all there is
-		}
 		if b.failures > attempts {
+			if b.next() {
+				continue
+			}
+			if b.ended {
+				return io.EOF // this is all there is
+			}
 			return fmt.Errorf("connection broke %d times in a row at byte %d of %d", attempts, b.offset, b.size)
 		}
 		if err := sleep(b.ctx, pause(b.at.first, b.failures, nil)); err != nil {
@@ -115,10 +123,26 @@ func (b *blob) reconnect() error {
 			return nil
 		}
 		var status *StatusError
-		if errors.As(err, &status) || b.ctx.Err() != nil {
+		if b.ctx.Err() != nil || errors.As(err, &status) && !b.next() {
 			return err
 		}
 	}
+}
+
+// next turns to another endpoint.
+func (b *blob) next() bool {
+	for len(b.others) > 0 {
+		e := b.others[0]
+		b.others = b.others[1:]
+		s, err := e.session(b.ctx)
+		if err != nil {
+			continue
+		}
+		b.at, b.url = e, s.url("blobs", string(b.digest))
+		b.failures, b.ended, b.noRanges = 0, false, false
+		return true
+	}
+	return false
 }
 
 func (b *blob) hangUp() {

@@ -34,13 +34,20 @@ type session struct {
 	*host
 	path string
 	auth credentials.Auth
+	// missing is why there are no credentials although there should be.
+	missing error
 }
 
 // session introduces the client to the registry if nobody has yet.
 func (h *host) session(ctx context.Context, path string) (*session, error) {
+	var missing error
 	auth, err := h.find(ctx, h.name, path)
 	if err != nil {
-		return nil, &CredentialsError{Registry: h.name, Err: err}
+		err = &CredentialsError{Registry: h.name, Err: err}
+		if absent := (*credentials.MissingHelperError)(nil); !errors.As(err, &absent) {
+			return nil, err
+		}
+		missing = err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -49,7 +56,7 @@ func (h *host) session(ctx context.Context, path string) (*session, error) {
 			return nil, err
 		}
 	}
-	return &session{host: h, path: path, auth: auth}, nil
+	return &session{host: h, path: path, auth: auth, missing: missing}, nil
 }
 
 // handshake finds out whether the registry speaks TLS and what it asks for.
@@ -114,6 +121,10 @@ func (s *session) do(req *http.Request, scopes ...string) (*http.Response, error
 			return resp, nil
 		}
 		again := s.refused(resp, scopes, req.Header.Get("Authorization"))
+		if s.missing != nil && (try > 0 || !again) {
+			drain(resp)
+			return nil, s.missing
+		}
 		if !again || try > 0 || !rewind(req) {
 			return resp, nil
 		}
@@ -172,6 +183,9 @@ func (s *session) authorize(req *http.Request, scopes []string) error {
 		}
 	case "bearer":
 		t, err := s.token(req.Context(), asks, scopes)
+		if err != nil && s.missing != nil {
+			return s.missing
+		}
 		if err != nil {
 			return fmt.Errorf("get access token: %w", err)
 		}

@@ -4,7 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,6 +81,54 @@ location = "%s/hub"
 	_, err = client(t, vars).Push(t.Context(), s, parse(t, name), image.Image{}, nil)
 	must(t, err)
 	checkPull(t, client(t), name, want)
+}
+
+// TestMirrorThatDies has a mirror end in the middle of a layer, for good.
+func TestMirrorThatDies(t *testing.T) {
+	origin := imagetest.Serve(t, nil)
+	name := origin.Host + "/app:1"
+	want := add(t, openStore(t), name, imagetest.New(t, image.Config{}, bulk(t, 1_000_000, 1)))
+	origin.Push(t, "app:1", imagetest.New(t, image.Config{}, bulk(t, 1_000_000, 1)))
+	var dead atomic.Bool
+	mirror := imagetest.Serve(t, func(http.Handler) http.Handler {
+		p := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: origin.Host})
+		p.ErrorLog = log.New(io.Discard, "", 0)
+		p.ModifyResponse = func(r *http.Response) error {
+			if strings.Contains(r.Request.URL.Path, "/blobs/") && r.ContentLength > 400_000 {
+				dead.Store(true)
+				r.Body = &cutBody{r.Body, 400_000}
+			}
+			return nil
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if dead.Load() {
+				panic(http.ErrAbortHandler)
+			}
+			p.ServeHTTP(w, r)
+		})
+	})
+	vars := conf(t, fmt.Sprintf("[[registry]]\nlocation = %q\n[[registry.mirror]]\nlocation = %q\n", origin.Host, mirror.Host))
+	checkPull(t, client(t, vars), name, want)
+	if !dead.Load() {
+		t.Error("the mirror was not asked")
+	}
+}
+
+// TestMissingHelper pulls what is public although config.json names a helper
+// that is not there, and says so where it matters.
+func TestMissingHelper(t *testing.T) {
+	home := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(home, ".docker"), 0o700))
+	must(t, os.WriteFile(filepath.Join(home, ".docker/config.json"), []byte(`{"credsStore":"gone"}`), 0o600))
+	c := client(t, "HOME="+home)
+	open, private := imagetest.Serve(t, nil), imagetest.ServeDistribution(t, imagetest.Distribution{Login: true})
+	ref := open.Push(t, "app:1", imagetest.New(t, image.Config{}, bulk(t, 100, 1)))
+	_, err := fetch.Ensure(t.Context(), openStore(t), ref, fetch.Options{Registry: c})
+	must(t, err)
+	_, err = fetch.Ensure(t.Context(), openStore(t), private.Host+"/app:1", fetch.Options{Registry: c})
+	if err == nil || !strings.Contains(err.Error(), "docker-credential-gone is not in PATH") || image.Hint(err) == "" {
+		t.Errorf("error is %v", err)
+	}
 }
 
 func TestRegistriesConf(t *testing.T) {

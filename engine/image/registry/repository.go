@@ -175,12 +175,15 @@ func (e *endpoint) manifest(ctx context.Context, tagOrDigest string) ([]byte, oc
 // Blob opens a blob. Reads go on after a dropped connection where it broke
 // off, and end with ctx.
 func (r *Repository) Blob(ctx context.Context, d ocispec.Descriptor) (body io.ReadCloser, err error) {
-	err = r.each(ctx, int(r.chosen.Load()), func(_ int, e *endpoint) error {
+	err = r.each(ctx, int(r.chosen.Load()), func(n int, e *endpoint) error {
 		s, err := e.session(ctx)
 		if err != nil {
 			return err
 		}
-		b := &blob{ctx: ctx, at: e, url: s.url("blobs", string(d.Digest)), size: d.Size}
+		b := &blob{ctx: ctx, at: e, url: s.url("blobs", string(d.Digest)), digest: d.Digest, size: d.Size}
+		for i := range len(r.endpoints) - 1 {
+			b.others = append(b.others, r.endpoints[(n+1+i)%len(r.endpoints)])
+		}
 		if err := b.connect(); err != nil {
 			return err
 		}

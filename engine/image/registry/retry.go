@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -111,7 +112,10 @@ func passes(resp *http.Response, err error) bool {
 
 // dropped tells a connection that broke from one that never was.
 func dropped(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	if strings.Contains(err.Error(), "http2: ") || strings.Contains(err.Error(), "stream error: ") {
+		return true // net/http keeps the types of HTTP/2's errors to itself
+	}
+	return errors.Is(err, syscall.ETIMEDOUT) || errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, errStalled) || errors.Is(err, errNoAnswer)
 }
 

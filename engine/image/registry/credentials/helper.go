@@ -99,6 +99,14 @@ func (h helper) run(ctx context.Context, op string, in []byte) ([]byte, error) {
 	return nil, fmt.Errorf("docker-credential-%s %s: %s", h.name, op, said)
 }
 
+// MissingHelperError says that a file names a credential helper that is not
+// installed. Public images need none.
+type MissingHelperError struct{ Program string }
+
+func (e *MissingHelperError) Error() string {
+	return fmt.Sprintf("credential helper %s is not in PATH", e.Program)
+}
+
 // find looks in the PATH of the environment that was given.
 func (h helper) find() (string, error) {
 	if h.name == "" || strings.ContainsAny(h.name, `/\`) || strings.HasPrefix(h.name, ".") {
@@ -115,5 +123,5 @@ func (h helper) find() (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("credential helper %s is not in PATH", file)
+	return "", &MissingHelperError{Program: file}
 }

@@ -30,18 +30,23 @@ func (s *Store) Getenv(key string) string {
 
 // Find gives the credentials for a repository of a registry; the zero Auth if
 // there are none. In each file helpers come before what the file itself holds.
+// It is a *MissingHelperError if there might be some.
 func (s *Store) Find(ctx context.Context, registry, path string) (Auth, error) {
 	configs, err := s.configs()
 	if err != nil {
 		return Auth{}, err
 	}
+	var missing error // a helper; another file may do without
 	for _, c := range configs {
 		if h := c.helper(registry); h != "" {
 			a, err := s.helper(h).get(ctx, Key(registry))
 			if err == nil && a != (Auth{}) {
 				return a, nil
 			}
-			if err != nil && !errors.Is(err, errAbsent) {
+			var absent *MissingHelperError
+			if errors.As(err, &absent) {
+				missing = err
+			} else if err != nil && !errors.Is(err, errAbsent) {
 				return Auth{}, err
 			}
 		}
@@ -50,7 +55,7 @@ func (s *Store) Find(ctx context.Context, registry, path string) (Auth, error) {
 			return a, err
 		}
 	}
-	return Auth{}, nil
+	return Auth{}, missing
 }
 
 func (s *Store) configs() ([]*config, error) {
