@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"devstack/engine/container"
 	"devstack/engine/spec"
@@ -26,11 +27,17 @@ type Network struct {
 type networkState struct {
 	stack *network.Stack
 
-	mu      sync.Mutex // guards the following, and changes of the network itself
-	users   int
+	mu    sync.Mutex // guards users and timer
+	users int
+	timer *time.Timer // runs while nobody uses what was applied
+
+	change  sync.Mutex // one change of the network itself; before mu
 	applied bool
-	removal sync.WaitGroup
 }
+
+// linger is how long the network outlives the last build: deleting its bridge
+// costs 20-40 ms, and making it again 10, of the next build's time.
+const linger = 5 * time.Second
 
 // NewNetwork is for builds that reach the world through stack.
 func NewNetwork(stack *network.Stack) Network { return Network{&networkState{stack: stack}} }
@@ -38,20 +45,27 @@ func NewNetwork(stack *network.Stack) Network { return Network{&networkState{sta
 // Hold keeps the network of builds, once it was needed, until release.
 func (n Network) Hold() (release func()) {
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.users++
-	n.mu.Unlock()
+	if n.timer != nil {
+		n.timer.Stop()
+	}
 	return sync.OnceFunc(func() {
 		n.mu.Lock()
-		n.users--
-		n.mu.Unlock()
-		n.removal.Go(n.removeUnused) // an RCU barrier of 20-40 ms
+		defer n.mu.Unlock()
+		if n.users--; n.users == 0 {
+			n.timer = time.AfterFunc(linger, n.removeUnused)
+		}
 	})
 }
 
 func (n Network) removeUnused() {
+	n.change.Lock()
+	defer n.change.Unlock()
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.users > 0 || !n.applied {
+	used := n.users > 0
+	n.mu.Unlock()
+	if used || !n.applied {
 		return
 	}
 	if n.stack.Remove(context.Background(), networkName) == nil {
@@ -59,12 +73,19 @@ func (n Network) removeUnused() {
 	}
 }
 
-// Close waits until what nobody holds is gone.
-func (n Network) Close() { n.removal.Wait() }
+// Close removes the network at once. Nobody may hold it.
+func (n Network) Close() {
+	n.mu.Lock()
+	if n.timer != nil {
+		n.timer.Stop()
+	}
+	n.mu.Unlock()
+	n.removeUnused()
+}
 
 func (n Network) ensure(ctx context.Context) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.change.Lock()
+	defer n.change.Unlock()
 	if n.applied {
 		return nil
 	}
