@@ -13,6 +13,9 @@ import (
 // TestGoProgramInThreeStages builds a program with this machine's own Go, from
 // two clones that differ in everything git does not keep, on two stores.
 func TestGoProgramInThreeStages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("compiles Go's runtime twice")
+	}
 	if _, err := os.Stat("/usr/local/go/bin/go"); err != nil {
 		t.Skip("needs Go in /usr/local/go")
 	}
