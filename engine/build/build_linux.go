@@ -76,6 +76,9 @@ func (b *Builder) Build(ctx context.Context, req Request, emit func(Event)) (ima
 	if emit == nil {
 		emit = func(Event) {}
 	}
+	if len(req.CacheFrom)+len(req.CacheTo) > 0 {
+		emit(Event{State: Warning, Name: "CacheFrom", Line: []byte("cache_from and cache_to are not carried out: steps are cached on this machine alone")})
+	}
 	platforms, err := platformsOf(req.Platforms)
 	if err != nil {
 		return image.Image{}, err

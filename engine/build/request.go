@@ -34,8 +34,8 @@ type Request struct {
 	NoCache       bool
 	NoCacheFilter []string // stages
 	Pull          bool
-	CacheFrom     []string
-	CacheTo       []string
+	CacheFrom     []string   // not carried out: there is a Warning
+	CacheTo       []string   // likewise
 	Epoch         *time.Time // SOURCE_DATE_EPOCH
 	KeepModes     bool       // of files in contexts
 	Compression   string     // of layers: gzip (default), zstd, none

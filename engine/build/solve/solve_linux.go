@@ -67,6 +67,9 @@ func Open(cfg Config) (*Solver, error) {
 	if err := os.Chmod(s.empty(), 0o755); err != nil {
 		return nil, err
 	}
+	if err := source.Sweep(s.sources()); err != nil {
+		return nil, err
+	}
 	var err error
 	if s.Digests, err = source.OpenCache(filepath.Join(cfg.Dir, "digests")); err != nil {
 		return nil, err
