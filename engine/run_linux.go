@@ -64,6 +64,11 @@ func (e *Engine) prepareRun(ctx context.Context, req api.RunRequest, s compose.S
 	}
 	defer unlock()
 	defer func() { e.warn(e.forgetUnused(p)) }()
+	end, err := e.images.Begin(ctx) // as in up
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	supervise.NameServices(req.Project)
 	g, err := graph.New(req.Project)
 	if err != nil {

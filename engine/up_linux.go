@@ -50,6 +50,13 @@ type up struct {
 }
 
 func (u *up) run(ctx context.Context) (api.UpResult, error) {
+	// Images are garbage to others from when they are found until containers
+	// have them.
+	end, err := u.e.images.Begin(ctx)
+	if err != nil {
+		return api.UpResult{}, err
+	}
+	defer end()
 	pl, err := u.plan(ctx)
 	if err != nil {
 		return api.UpResult{}, err
@@ -66,6 +73,7 @@ func (u *up) run(ctx context.Context) (api.UpResult, error) {
 	if err := u.execute(ctx, pl); err != nil {
 		return api.UpResult{}, err
 	}
+	end()
 	if err := u.wait(ctx); err != nil {
 		return api.UpResult{}, err
 	}

@@ -30,3 +30,14 @@ func acceptNoTTY(f *pflag.FlagSet) {
 
 // bareKey reports that kv is a variable named without a value.
 func bareKey(kv string) (string, bool) { return kv, kv != "" && !strings.Contains(kv, "=") }
+
+// exactArgs asks for arguments by their names, and for no more.
+func exactArgs(n int, names ...string) cobra.PositionalArgs {
+	atLeast := minArgs(n, names...)
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return fmt.Errorf("%s takes no more than %s\n\nUsage:  %s", cmd.CommandPath(), strings.Join(names, " and "), cmd.UseLine())
+		}
+		return atLeast(cmd, args)
+	}
+}

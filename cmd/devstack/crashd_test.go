@@ -16,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
@@ -143,7 +142,11 @@ func killEngine(who []string) {
 		crashFail(err)
 	}
 	for _, w := range who {
-		if err := syscall.Kill(map[string]int{"engine": st.PID, "guard": st.GuardPID}[w], syscall.SIGKILL); err != nil {
+		p, err := os.FindProcess(map[string]int{"engine": st.PID, "guard": st.GuardPID}[w])
+		if err == nil {
+			err = p.Kill()
+		}
+		if err != nil {
 			crashFail(err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"devstack/compose"
 	"devstack/schema"
 )
 
@@ -25,11 +26,11 @@ func (c *conformer) scalar(n *node, v *schema.Value, t *trail) *node {
 	case schema.Integer, schema.Decimal, schema.Devices, schema.Mask:
 		return c.number(n, v, t)
 	case schema.Size:
-		size, err := parseSize(n.text)
+		size, err := compose.ParseBytes(n.text)
 		if err != nil {
 			return c.fault(n, "sizes look like 512m, 1.5gb or 1024", "%s: %v", t.subject(), err)
 		}
-		n.kind, n.text = intKind, strconv.FormatInt(size, 10)
+		n.kind, n.text = intKind, strconv.FormatInt(int64(size), 10)
 	case schema.Period:
 		if _, err := parsePeriod(n.text); err != nil {
 			return c.fault(n, "durations look like 30s, 1m30s or 2h", "%s: %v", t.subject(), err)

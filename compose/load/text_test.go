@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"devstack/compose"
+
 	cgdotenv "github.com/compose-spec/compose-go/v2/dotenv"
 	"github.com/compose-spec/compose-go/v2/format"
 	"github.com/compose-spec/compose-go/v2/template"
@@ -139,13 +141,13 @@ func TestPeriodsAndSizes(t *testing.T) {
 	}
 	for _, in := range []string{"1", "1k", "1kb", "1KiB", "1.5g", "2 mb", "3 gib", "100b", "0", "5t", "1p"} {
 		want, _ := units.RAMInBytes(in)
-		if got, err := parseSize(in); err != nil || got != want {
-			t.Errorf("parseSize(%q) = %v, %v; want %v", in, got, err, want)
+		if got, err := compose.ParseBytes(in); err != nil || int64(got) != want {
+			t.Errorf("ParseBytes(%q) = %v, %v; want %v", in, got, err, want)
 		}
 	}
 	for _, in := range []string{"", "x", "1x", "1kk", "-5m", "1 2m", "nanb", "infk", "1e40", "9999999p"} {
-		if got, err := parseSize(in); err == nil {
-			t.Errorf("parseSize(%q) = %v", in, got)
+		if got, err := compose.ParseBytes(in); err == nil {
+			t.Errorf("ParseBytes(%q) = %v", in, got)
 		}
 	}
 }

@@ -8,35 +8,6 @@ import (
 	"time"
 )
 
-// parseSize reads a size: a number with an optional unit b, k, m, g, t or p,
-// which may be followed by b or ib. Units are powers of 1024.
-func parseSize(s string) (int64, error) {
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return n, nil
-	}
-	last := strings.LastIndexAny(s, "0123456789. ")
-	if last < 0 {
-		return 0, fmt.Errorf("invalid size %s", quote(s))
-	}
-	number, unit := s[:last+1], strings.ToLower(s[last+1:])
-	number = strings.TrimSuffix(number, " ")
-	value, err := strconv.ParseFloat(number, 64)
-	if err != nil || value < 0 || math.IsNaN(value) {
-		return 0, fmt.Errorf("invalid size %s", quote(s))
-	}
-	if unit != "" && unit != "b" {
-		at := strings.IndexByte("kmgtp", unit[0])
-		if rest := unit[1:]; at < 0 || rest != "" && rest != "b" && rest != "ib" {
-			return 0, fmt.Errorf("invalid size %s: unknown unit %s", quote(s), quote(unit))
-		}
-		value *= float64(int64(1) << (10 * (at + 1)))
-	}
-	if value >= math.MaxInt64 {
-		return 0, fmt.Errorf("size %s is too large", quote(s))
-	}
-	return int64(value), nil
-}
-
 // parsePeriod reads a duration: numbers with units ns, us, ms, s, m, h, d, w.
 func parsePeriod(s string) (time.Duration, error) {
 	bad := func(why string) (time.Duration, error) {

@@ -149,12 +149,13 @@ type UpRequest struct {
 	Scale              map[string]int    `json:"scale,omitempty"`
 	Build              bool              `json:"build,omitempty"`    // even if the image is there
 	NoBuild            bool              `json:"no_build,omitempty"` // even if it is not
-	Pull               string            `json:"pull,omitempty"` // always, missing, never, policy
+	Pull               string            `json:"pull,omitempty"`     // always, missing, never, policy
 	Wait               bool              `json:"wait,omitempty"`
 	WaitTimeout        compose.Duration  `json:"wait_timeout,omitempty"`
 	Timeout            *compose.Duration `json:"timeout,omitempty"` // stop timeout
 	DryRun             bool              `json:"dry_run,omitempty"`
 	Credentials        Credentials       `json:"credentials,omitzero"`
+	Lock               Lock              `json:"lock,omitempty"`
 }
 
 // Meta is what the engine records of where a project came from.
@@ -388,6 +389,7 @@ type RunRequest struct {
 	Pull          string           `json:"pull,omitempty"`
 	Size          TTYSize          `json:"size,omitzero"`
 	Credentials   Credentials      `json:"credentials,omitzero"`
+	Lock          Lock             `json:"lock,omitempty"`
 }
 
 // AttachRequest joins the standard streams of a running container.

@@ -19,6 +19,7 @@ const (
 	OpPrune       = "prune"
 	OpDiskUsage   = "disk-usage"
 	OpLock        = "lock"
+	OpReferences  = "references"
 )
 
 // Credentials are the client's environment: it leads to the passwords of
@@ -40,11 +41,16 @@ type BuildRequest struct {
 	Push        bool             `json:"push,omitempty"`
 	SSH         []compose.SSHKey `json:"ssh,omitempty"`
 	Memory      compose.Bytes    `json:"memory,omitempty"`
-	Check       bool             `json:"check,omitempty"` // lint only
-	Epoch       *int64           `json:"epoch,omitempty"` // SOURCE_DATE_EPOCH, seconds
+	Check       bool             `json:"check,omitempty"`       // lint only
+	Epoch       *int64           `json:"epoch,omitempty"`       // SOURCE_DATE_EPOCH, seconds
 	WorkingDir  string           `json:"working_dir,omitempty"` // of the project, for relative contexts
 	Credentials Credentials      `json:"credentials,omitzero"`
+	Lock        Lock             `json:"lock,omitempty"`
 }
+
+// Lock pins references: canonical names and the digest references that stand
+// for them. What it does not have stays as it is.
+type Lock map[string]string
 
 // BuildResult maps services to what was built for them.
 type BuildResult struct {
@@ -116,6 +122,7 @@ type HistoryRequest struct {
 
 // HistoryEntry is one step of an image's making, newest first.
 type HistoryEntry struct {
+	ID        string    `json:"id,omitempty"` // of the image, with its last step
 	Created   time.Time `json:"created,omitzero"`
 	CreatedBy string    `json:"created_by,omitempty"`
 	Comment   string    `json:"comment,omitempty"`
@@ -137,7 +144,8 @@ type SaveRequest struct {
 
 // LoadRequest reads images out of an archive.
 type LoadRequest struct {
-	Ref string `json:"ref,omitempty"` // a name for an archive that has none
+	Ref  string `json:"ref,omitempty"`  // a name for an archive that has none
+	Path string `json:"path,omitempty"` // absolute, of an archive that need not be sent
 }
 
 // PruneRequest frees what nothing uses.
@@ -148,13 +156,24 @@ type PruneRequest struct {
 	KeepBytes  compose.Bytes     `json:"keep_bytes,omitempty"`
 	BuildCache bool              `json:"build_cache,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
-	DryRun     bool              `json:"dry_run,omitempty"`
+	// Filters are conditions as of docker's --filter, beside Until and Labels.
+	Filters []string `json:"filters,omitempty"`
+	DryRun  bool     `json:"dry_run,omitempty"`
 }
 
 // PruneResult is what went.
 type PruneResult struct {
-	Removed []string `json:"removed"`
+	Removed []string `json:"removed"` // "untagged: NAME", "deleted: ID"
 	Bytes   int64    `json:"bytes"`
+	Volumes []string `json:"volumes,omitempty"`
+	Builds  []string `json:"builds,omitempty"` // records of the build cache
+}
+
+// RemoveImageResult is what a removal did.
+type RemoveImageResult struct {
+	Untagged []string `json:"untagged,omitempty"`
+	Deleted  []string `json:"deleted,omitempty"`
+	Bytes    int64    `json:"bytes"`
 }
 
 // DiskUsage is what one kind of thing takes, in total and by project.
@@ -165,6 +184,22 @@ type DiskUsage struct {
 	Active      int    `json:"active"`
 	Bytes       int64  `json:"bytes"`
 	Reclaimable int64  `json:"reclaimable"`
+}
+
+// DiskUsageResult is what everything takes.
+type DiskUsageResult struct {
+	Kinds    []DiskUsage    `json:"kinds"`
+	Projects []ProjectUsage `json:"projects"`
+}
+
+// ProjectUsage is what one project takes, in bytes; "" is what belongs to
+// none. An image counts for every project that has containers of it.
+type ProjectUsage struct {
+	Project    string `json:"project"`
+	Images     int64  `json:"images"`
+	Containers int64  `json:"containers"`
+	Volumes    int64  `json:"volumes"`
+	Builds     int64  `json:"build_cache"`
 }
 
 // LockRequest resolves references to digests.
@@ -181,5 +216,24 @@ type LockRef struct {
 
 // LockResult has a digest for each of the request's references.
 type LockResult struct {
-	Digests []string `json:"digests"`
+	Digests []string      `json:"digests"`
+	Images  []LockedImage `json:"images"` // the same, with the platforms
+}
+
+// LockedImage is what a reference stands for.
+type LockedImage struct {
+	Digest    string            `json:"digest"`
+	Platforms map[string]string `json:"platforms,omitempty"` // "linux/amd64" -> manifest
+}
+
+// ReferencesResult are the images that the Dockerfiles of services take. The
+// request is a BuildRequest.
+type ReferencesResult struct {
+	References []BuildReference `json:"references"`
+}
+
+// BuildReference is an image that a service's build takes.
+type BuildReference struct {
+	Service string `json:"service"`
+	Ref     string `json:"ref"`
 }

@@ -61,8 +61,11 @@ func compileCaps(p *child.Process, caps *specs.LinuxCapabilities) error {
 		names []string
 		into  *uint64
 	}{
-		{caps.Bounding, &p.Bounding}, {caps.Effective, &p.Effective}, {caps.Permitted, &p.Permitted},
-		{caps.Inheritable, &p.Inheritable}, {caps.Ambient, &p.Ambient},
+		{caps.Bounding, &p.Bounding},
+		{caps.Effective, &p.Effective},
+		{caps.Permitted, &p.Permitted},
+		{caps.Inheritable, &p.Inheritable},
+		{caps.Ambient, &p.Ambient},
 	}
 	all := AllCapabilities()
 	for _, s := range sets {

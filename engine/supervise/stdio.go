@@ -273,23 +273,8 @@ func (u *Unit) logOptions(s *compose.Service) logs.Options {
 	if s.Logging == nil {
 		return o
 	}
-	o.MaxSize = parseSize(s.Logging.Options["max-size"])
+	size, _ := compose.ParseBytes(s.Logging.Options["max-size"])
+	o.MaxSize = int64(size)
 	fmt.Sscan(s.Logging.Options["max-file"], &o.MaxFiles)
 	return o
-}
-
-// parseSize reads "10m" and the like; 0 where it cannot.
-func parseSize(text string) int64 {
-	var n int64
-	var unit string
-	fmt.Sscanf(text, "%d%s", &n, &unit)
-	switch unit {
-	case "k", "K", "kb", "KB":
-		return n << 10
-	case "m", "M", "mb", "MB":
-		return n << 20
-	case "g", "G", "gb", "GB":
-		return n << 30
-	}
-	return n
 }

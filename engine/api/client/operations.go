@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"io"
 
 	"devstack/engine/api"
 )
@@ -82,6 +83,54 @@ func (c *Client) Build(ctx context.Context, req api.BuildRequest, emit func(api.
 
 func (c *Client) Push(ctx context.Context, req api.PushRequest, emit func(api.Message)) (res api.PushResult, err error) {
 	return res, c.call(ctx, api.OpPush, req, &res, emit)
+}
+
+// Images lists images, by the containers that use them or all of the store.
+func (c *Client) Images(ctx context.Context, req api.ImagesRequest) (res []api.Image, err error) {
+	return res, c.call(ctx, api.OpImages, req, &res, nil)
+}
+
+func (c *Client) Tag(ctx context.Context, req api.TagRequest) error {
+	return c.call(ctx, api.OpTag, req, nil, nil)
+}
+
+func (c *Client) History(ctx context.Context, req api.HistoryRequest) (res []api.HistoryEntry, err error) {
+	return res, c.call(ctx, api.OpHistory, req, &res, nil)
+}
+
+func (c *Client) RemoveImage(ctx context.Context, req api.RemoveImageRequest) (res api.RemoveImageResult, err error) {
+	return res, c.call(ctx, api.OpRemoveImage, req, &res, nil)
+}
+
+func (c *Client) Prune(ctx context.Context, req api.PruneRequest) (res api.PruneResult, err error) {
+	return res, c.call(ctx, api.OpPrune, req, &res, nil)
+}
+
+func (c *Client) DiskUsage(ctx context.Context) (res api.DiskUsageResult, err error) {
+	return res, c.call(ctx, api.OpDiskUsage, struct{}{}, &res, nil)
+}
+
+// Lock resolves references to digests.
+func (c *Client) Lock(ctx context.Context, req api.LockRequest) (res api.LockResult, err error) {
+	return res, c.call(ctx, api.OpLock, req, &res, nil)
+}
+
+// References are the images that the Dockerfiles of services take.
+func (c *Client) References(ctx context.Context, req api.BuildRequest) (res api.ReferencesResult, err error) {
+	return res, c.call(ctx, api.OpReferences, req, &res, nil)
+}
+
+// Save writes an archive to w.
+func (c *Client) Save(ctx context.Context, req api.SaveRequest, w io.Writer) error {
+	_, err := c.converse(ctx, api.OpSave, req, Streams{Out: w})
+	return err
+}
+
+// Load reads an archive from r, unless the request names a file, and writes
+// what it loaded to w, a line each.
+func (c *Client) Load(ctx context.Context, req api.LoadRequest, r io.Reader, w io.Writer, emit func(api.Message)) error {
+	_, err := c.converse(ctx, api.OpLoad, req, Streams{In: r, Out: w, Message: emit})
+	return err
 }
 
 func (c *Client) Events(ctx context.Context, req api.EventsRequest, emit func(api.Event)) error {

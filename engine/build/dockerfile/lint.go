@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -104,10 +103,7 @@ func (f *File) lintDefaults(stages []instructions.Stage, lex *shell.Lex, builtin
 		if err != nil {
 			return
 		}
-		if strings.Contains(name.Result, ":/") || strings.HasPrefix(name.Result, "oci") {
-			continue // a transport that BuildKit does not have
-		}
-		if _, err := reference.ParseNormalizedNamed(name.Result); err != nil {
+		if _, err := image.ParseReference(name.Result); err != nil {
 			f.lint.Run(&linter.RuleInvalidDefaultArgInFrom, s.Location, linter.RuleInvalidDefaultArgInFrom.Format(s.BaseName))
 		}
 	}

@@ -152,7 +152,7 @@ func (r *stage) remote(ctx context.Context, c *dockerfile.Copy, s string) (*sour
 	if c.KeepGit != nil {
 		spec.KeepGitDir = *c.KeepGit
 	}
-	t, err := source.Open(ctx, spec, source.Options{Dir: r.s.sources(), Cache: r.s.Digests, NoIgnore: true, Secret: r.req.Credentials})
+	t, err := source.OpenRemote(ctx, spec, source.Options{Dir: r.s.sources(), Cache: r.s.Digests, NoIgnore: true, Secret: r.req.Credentials})
 	if err != nil {
 		return nil, true, err
 	}

@@ -48,7 +48,10 @@ func look(names []string) sight {
 func (s sight) since(before sight) []string {
 	var leaks []string
 	for _, pair := range [][2][]string{
-		{s.mounts, before.mounts}, {s.groups, before.groups}, {s.links, before.links}, {s.processes, before.processes},
+		{s.mounts, before.mounts},
+		{s.groups, before.groups},
+		{s.links, before.links},
+		{s.processes, before.processes},
 		{s.files, before.files},
 	} {
 		left := slices.Clone(pair[1])

@@ -184,8 +184,10 @@ func operators() map[specs.LinuxSeccompOperator]func(specs.LinuxSeccompArg) []in
 		specs.OpNotEqual: func(a specs.LinuxSeccompArg) []instruction {
 			high, low := halves(a.Value)
 			return []instruction{
-				loadHigh(a), {code: opJeq, k: high, jf: 2},
-				loadLow(a), {code: opJeq, k: low, jt: fail},
+				loadHigh(a),
+				{code: opJeq, k: high, jf: 2},
+				loadLow(a),
+				{code: opJeq, k: low, jt: fail},
 			}
 		},
 		specs.OpGreaterThan: func(a specs.LinuxSeccompArg) []instruction {
@@ -209,8 +211,12 @@ func equal(a specs.LinuxSeccompArg, mask, value uint64) []instruction {
 	maskHigh, maskLow := halves(mask)
 	high, low := halves(value)
 	return []instruction{
-		loadHigh(a), {code: opAnd, k: maskHigh}, {code: opJeq, k: high, jf: fail},
-		loadLow(a), {code: opAnd, k: maskLow}, {code: opJeq, k: low, jf: fail},
+		loadHigh(a),
+		{code: opAnd, k: maskHigh},
+		{code: opJeq, k: high, jf: fail},
+		loadLow(a),
+		{code: opAnd, k: maskLow},
+		{code: opJeq, k: low, jf: fail},
 	}
 }
 
@@ -218,8 +224,11 @@ func equal(a specs.LinuxSeccompArg, mask, value uint64) []instruction {
 func above(a specs.LinuxSeccompArg, op uint16) []instruction {
 	high, low := halves(a.Value)
 	return []instruction{
-		loadHigh(a), {code: opJgt, k: high, jt: 3}, {code: opJeq, k: high, jf: fail},
-		loadLow(a), {code: op, k: low, jf: fail},
+		loadHigh(a),
+		{code: opJgt, k: high, jt: 3},
+		{code: opJeq, k: high, jf: fail},
+		loadLow(a),
+		{code: op, k: low, jf: fail},
 	}
 }
 
@@ -227,7 +236,10 @@ func above(a specs.LinuxSeccompArg, op uint16) []instruction {
 func notAbove(a specs.LinuxSeccompArg, op uint16) []instruction {
 	high, low := halves(a.Value)
 	return []instruction{
-		loadHigh(a), {code: opJgt, k: high, jt: fail}, {code: opJeq, k: high, jf: 2},
-		loadLow(a), {code: op, k: low, jt: fail},
+		loadHigh(a),
+		{code: opJgt, k: high, jt: fail},
+		{code: opJeq, k: high, jf: 2},
+		loadLow(a),
+		{code: op, k: low, jt: fail},
 	}
 }
