@@ -27,10 +27,11 @@ func (e *Engine) Build(ctx context.Context, req api.BuildRequest, emit func(api.
 	if err != nil {
 		return api.BuildResult{}, err
 	}
-	b, err := e.newBuilds(&req, emit)
+	b, done, err := e.newBuilds(&req, emit)
 	if err != nil {
 		return api.BuildResult{}, err
 	}
+	defer done()
 	if req.Check {
 		return b.check(ctx, services)
 	}
@@ -92,17 +93,20 @@ type builds struct {
 	builder *build.Builder
 	req     *api.BuildRequest
 	emit    func(api.Message)
+	remote  *registry.Client // with the credentials of the request
 
 	mu   sync.Mutex
 	done map[string]func() (image.Image, error)
 }
 
-func (e *Engine) newBuilds(req *api.BuildRequest, emit func(api.Message)) (*builds, error) {
+// newBuilds are builds for a request; done gives back what they hold.
+func (e *Engine) newBuilds(req *api.BuildRequest, emit func(api.Message)) (_ *builds, done func(), err error) {
 	b, err := e.builder()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &builds{e: e, builder: b, req: req, emit: emit, done: map[string]func() (image.Image, error){}}, nil
+	remote, done := e.registryFor(req.Credentials)
+	return &builds{e: e, builder: b, req: req, emit: emit, remote: remote, done: map[string]func() (image.Image, error){}}, done, nil
 }
 
 // all builds services in parallel; the error names every one that failed.
@@ -218,7 +222,7 @@ func (b *builds) request(ctx context.Context, s *compose.Service, trail []string
 		Memory: int64(b.req.Memory), Privileged: d.Privileged, Entitlements: d.Entitlements,
 		Tags: append([]string{imageName(b.req.Project.Name, s.Name, s)}, d.Tags...), Platforms: d.Platforms,
 		NoCache: d.NoCache || b.req.NoCache, NoCacheFilter: d.NoCacheFilter, Pull: d.Pull || b.req.Pull,
-		CacheFrom: d.CacheFrom, CacheTo: d.CacheTo,
+		CacheFrom: d.CacheFrom, CacheTo: d.CacheTo, Registry: b.remote,
 	}
 	if len(req.Platforms) == 0 && s.Platform != "" {
 		req.Platforms = []string{s.Platform}

@@ -83,12 +83,13 @@ func (u *up) buildImages(ctx context.Context, services []string) error {
 		}
 		return nil
 	}
-	b, err := u.e.newBuilds(&api.BuildRequest{
+	b, done, err := u.e.newBuilds(&api.BuildRequest{
 		Project: u.req.Project, Credentials: u.req.Credentials, WorkingDir: u.req.Meta.WorkingDir,
 	}, u.emit)
 	if err != nil {
 		return err
 	}
+	defer done()
 	built, err := b.all(ctx, missing)
 	maps.Copy(u.images, built)
 	return err

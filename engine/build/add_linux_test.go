@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"devstack/engine/build/source"
@@ -48,8 +49,33 @@ COPY local.tar /copied/
 		}
 	}
 	r.Args["SUM"] = ptr("sha256:" + strings.Repeat("0", 64))
-	if bad := s.try(t.Context(), r); bad.err == nil {
-		t.Error("a wrong checksum is taken")
+	if bad := s.try(t.Context(), r); bad.err == nil || !strings.Contains(bad.err.Error(), "Dockerfile:6: ADD") || !strings.Contains(bad.err.Error(), "its checksum is sha256:") {
+		t.Errorf("a wrong checksum: %v", bad.err)
+	}
+}
+
+// TestAddFromShakyServer: a server that is busy is asked again; one that is not
+// there is named.
+func TestAddFromShakyServer(t *testing.T) {
+	s := newShop(t)
+	var asked atomic.Int32
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) == 1 {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		w.Write([]byte("content"))
+	}))
+	r := s.inline("FROM scratch\nADD ${BASE}/file /\n")
+	r.Inline = strings.Replace(r.Inline, "ADD", "ARG BASE\nADD", 1)
+	r.Args["BASE"] = &web.URL
+	if o := s.build(r); o.file("/file") != "content" || asked.Load() != 2 {
+		t.Errorf("asked %d times", asked.Load())
+	}
+	web.Close()
+	gone := s.try(t.Context(), r)
+	if gone.err == nil || !strings.Contains(gone.err.Error(), "Dockerfile (inline):4: ADD") || !strings.Contains(gone.err.Error(), "connection refused") {
+		t.Error(gone.err)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -41,8 +40,6 @@ type Config struct {
 type Builder struct {
 	cfg    Config
 	solver *solve.Solver
-
-	building atomic.Int64 // builds under way
 }
 
 // Open prepares DATA/builds and clears away what an engine before this one
@@ -53,7 +50,7 @@ func Open(cfg Config) (*Builder, error) {
 		return nil, fmt.Errorf("open builder: %w", err)
 	}
 	s, err := solve.Open(solve.Config{
-		Images: cfg.Images, Remote: cfg.Remote, Dir: dir,
+		Images: cfg.Images, Dir: dir,
 		Exec: &step.Executor{
 			Runtime: cfg.Runtime, Network: step.NewNetwork(cfg.Network), Cgroup: "/devstack-" + cfg.Tag + "/build",
 		},
@@ -71,8 +68,6 @@ func (b *Builder) Close() error { return b.solver.Close() }
 // called by one goroutine at a time. Of several platforms all are built, named
 // together, and the one for this machine (else the first) is returned.
 func (b *Builder) Build(ctx context.Context, req Request, emit func(Event)) (image.Image, error) {
-	b.building.Add(1)
-	defer b.building.Add(-1)
 	if emit == nil {
 		emit = func(Event) {}
 	}
@@ -227,7 +222,22 @@ func (s secrets) value(id string) ([]byte, bool) {
 	return nil, false
 }
 
+// rereads is how often a build begins again because files of a context changed
+// while it read them.
+const rereads = 3
+
 func (b *Builder) buildOne(ctx context.Context, req Request, platform ocispec.Platform, tags []string, emit func(Event)) (image.Image, error) {
+	for n := 1; ; n++ {
+		img, err := b.attempt(ctx, req, platform, tags, emit)
+		var changed *source.ChangedError
+		if !errors.As(err, &changed) || n == rereads || req.Context.Kind == source.KindStdin || ctx.Err() != nil {
+			return img, err
+		}
+		emit(Event{State: Warning, Name: "ContextChanged", Line: []byte(changed.Error() + ": the build begins again")})
+	}
+}
+
+func (b *Builder) attempt(ctx context.Context, req Request, platform ocispec.Platform, tags []string, emit func(Event)) (image.Image, error) {
 	o, err := b.open(ctx, &req, platform, func(w dockerfile.Warning) {
 		emit(Event{State: Warning, Name: w.Rule, Line: []byte(w.String())})
 	})
@@ -287,6 +297,10 @@ func (b *Builder) request(req *Request, o *opened, target *dockerfile.Stage, pla
 		ExtraHosts: req.ExtraHosts, ShmSize: req.ShmSize, Memory: req.Memory, Ulimits: req.Ulimits,
 		NoCache: req.NoCache, NoCacheIn: req.NoCacheFilter, Pull: req.Pull, KeepModes: req.KeepModes,
 		Compression: compression, ResolveImage: req.Resolve, Credentials: secrets(req.Secrets).value,
+		Registry: req.Registry,
+	}
+	if sr.Registry == nil {
+		sr.Registry = b.cfg.Remote
 	}
 	if o.tree != nil {
 		_, sr.CommitTime = o.tree.Revision()

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
+	"devstack/engine/build/source"
 	"devstack/engine/build/step"
 	"devstack/engine/image/manage"
 )
@@ -60,22 +60,17 @@ func (b *Builder) Records(ctx context.Context) ([]manage.BuildRecord, error) {
 }
 
 func (b *Builder) sources(ctx context.Context, out []manage.BuildRecord) ([]manage.BuildRecord, error) {
-	entries, err := os.ReadDir(b.solver.Sources())
+	all, err := source.List(b.solver.Sources())
 	if err != nil {
 		return nil, fmt.Errorf("list sources of builds: %w", err)
 	}
-	for _, e := range entries {
-		fi, err := e.Info()
-		if err != nil {
-			continue
-		}
-		size, err := diskUsage(ctx, filepath.Join(b.solver.Sources(), e.Name()))
+	for _, k := range all {
+		size, err := diskUsage(ctx, k.Dir)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, manage.BuildRecord{
-			ID: kindSource + ":" + e.Name(), Kind: kindSource, Description: e.Name(), Created: fi.ModTime(), Used: fi.ModTime(), Size: size,
-			InUse: b.building.Load() > 0,
+			ID: kindSource + ":" + filepath.Base(k.Dir), Kind: kindSource, Description: k.URL, Created: k.Used, Used: k.Used, Size: size, InUse: k.Busy,
 		})
 	}
 	return out, nil
@@ -98,9 +93,7 @@ func (b *Builder) Forget(ctx context.Context, ids []string) error {
 				err = nil
 			}
 		case kindSource:
-			if b.building.Load() == 0 {
-				err = step.Remove(filepath.Join(b.solver.Sources(), name))
-			}
+			err = source.Drop(b.solver.Sources(), name)
 		default:
 			err = fmt.Errorf("forget build record: id %q is not valid", id)
 		}

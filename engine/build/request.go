@@ -6,6 +6,7 @@ import (
 	"devstack/compose"
 	"devstack/engine/build/solve"
 	"devstack/engine/build/source"
+	"devstack/engine/image/registry"
 )
 
 // Request is an image to build.
@@ -41,6 +42,9 @@ type Request struct {
 	Compression   string     // of layers: gzip (default), zstd, none
 	Annotations   map[string]string
 
+	// Registry is the way to registries, with the credentials of whoever asks
+	// for the build; nil: the Builder's.
+	Registry *registry.Client
 	// Stdin is what a context of kind stdin reads.
 	Stdin interface{ Read([]byte) (int, error) }
 	// Resolve gives the reference to use for an image, as a lock file pins

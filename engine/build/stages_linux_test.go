@@ -79,6 +79,46 @@ COPY --from=build /out /
 	}
 }
 
+// TestLinkedLayers: what COPY --link makes fits on any base, links in its way
+// or not.
+func TestLinkedLayers(t *testing.T) {
+	s := newShop(t).busybox(image.Config{})
+	const copy = "COPY --link --chown=7:8 --chmod=640 <<x /lib/deep/file\nlinked\nx\n"
+	s.dockerfile("FROM ${BASE}\n" + copy)
+	o := s.dockerfile("FROM ${BASE}\nRUN rm -rf /lib; mkdir /real; ln -s real /lib\n" + copy)
+	if got := o.did(Cached); len(got) != 1 || !strings.HasPrefix(got[0], "COPY --link") {
+		t.Errorf("cached: %q", got)
+	}
+	st, err := os.Lstat(o.path("/lib"))
+	if err != nil || !st.IsDir() || o.file("/lib/deep/file") != "linked\n" || o.has("/real/deep") {
+		t.Errorf("%v %v", st, err)
+	}
+}
+
+// TestContextThatChanges: a file that is written while it is read makes the
+// build begin again.
+func TestContextThatChanges(t *testing.T) {
+	s := newShop(t)
+	r := s.request(map[string]string{"Dockerfile": "FROM scratch\nCOPY . /\n", "f": "old"})
+	var once sync.Once
+	var warned string
+	img, err := s.Build(t.Context(), r, func(e Event) {
+		switch {
+		case e.State == Started && e.Index == 1: // its key is known, nothing is copied
+			once.Do(func() { write(t, r.Context.Path, map[string]string{"f": "new and longer"}) })
+		case e.State == Warning:
+			warned += string(e.Line)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &outcome{TB: t, s: s, img: img}
+	if o.file("f") != "new and longer" || !strings.Contains(warned, `"f" changed while it was being read`) {
+		t.Errorf("%q; %q", o.file("f"), warned)
+	}
+}
+
 func TestAnotherMachine(t *testing.T) {
 	text := `FROM ${BASE}
 WORKDIR /w

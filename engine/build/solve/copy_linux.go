@@ -35,7 +35,7 @@ func (r *stage) copyJob(ctx context.Context, c *dockerfile.Copy) (job, error) {
 		}
 		return k.sum(), nil
 	}
-	j := job{work: func(ctx context.Context, root step.Root, _ string, _ func([]byte)) error {
+	j := job{detached: c.Link, work: func(ctx context.Context, root step.Root, _ string, _ func([]byte)) error {
 		return inRoot(root, func(dir *os.File) error {
 			for _, ops := range plans {
 				o := copy.Options{Chown: c.Chown, Chmod: c.Chmod, Link: c.Link, Epoch: r.res.Epoch}
@@ -58,8 +58,14 @@ func (r *stage) copyJob(ctx context.Context, c *dockerfile.Copy) (job, error) {
 	return j, nil
 }
 
+// copyKey begins a key with the arguments of c. What is below counts, except
+// for --link: that is a layer which fits on anything.
 func (r *stage) copyKey(kind string, c *dockerfile.Copy) key {
-	k := r.keyFor(kind)
+	below := r.res.chain
+	if c.Link {
+		below = "any"
+	}
+	k := r.keyOn(below, kind)
 	k.add(c.Dest, c.Chown, c.Chmod)
 	k.flag(c.Link)
 	k.flag(c.Parents)

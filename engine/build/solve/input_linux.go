@@ -117,7 +117,7 @@ func (b *build) image(ctx context.Context, r *stage, ref string, platform ocispe
 	began := time.Now()
 	var pulling sync.Once
 	o := fetch.Options{
-		Platform: image.FormatPlatform(platform), Registry: b.s.Remote,
+		Platform: image.FormatPlatform(platform), Registry: b.req.Registry,
 		Progress: func(fetch.Progress) {
 			pulling.Do(func() {
 				ev := ev

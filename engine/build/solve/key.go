@@ -11,7 +11,7 @@ import (
 )
 
 // keyVersion changes when a step would be carried out differently.
-const keyVersion = "1"
+const keyVersion = "2"
 
 // key collects what a step depends on; every item has its length before it, so
 // that no two lists of items look alike.

@@ -22,11 +22,10 @@ import (
 	"devstack/engine/image/store"
 )
 
-// Config is what a Solver works with; all of it is required except Remote.
+// Config is what a Solver works with; all of it is required.
 type Config struct {
 	Images *store.Store
 	Exec   *step.Executor
-	Remote *registry.Client
 	// Dir is the solver's own directory, on the filesystem of the layers.
 	Dir string
 }
@@ -129,6 +128,7 @@ type Request struct {
 	Compression  commit.Compression
 	ResolveImage func(ref string) (string, error) // a lock's digest for it; may be nil
 	Credentials  func(id string) ([]byte, bool)   // secrets for git and HTTP; may be nil
+	Registry     *registry.Client                 // for images; nil: one for each
 }
 
 // Secret is a build secret: what is in File, else Value.

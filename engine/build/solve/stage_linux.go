@@ -135,6 +135,8 @@ type job struct {
 	keys []string
 	// more computes a further key, which costs more; may be nil.
 	more func(ctx context.Context) (string, error)
+	// detached work begins with nothing below it.
+	detached bool
 	// work writes to the root; it may print lines.
 	work func(ctx context.Context, root step.Root, dir string, print func([]byte)) error
 }
@@ -231,6 +233,9 @@ func (r *stage) perform(ctx context.Context, j job, name string, print func([]by
 	}
 	defer func() { err = errors.Join(err, step.Remove(dir)) }()
 	root := step.Root{Lower: r.res.lower(r.s.empty())}
+	if j.detached {
+		root.Lower = []string{r.s.empty()}
+	}
 	if root.Upper, root.Work, err = step.Scratch(dir); err != nil {
 		return Record{}, err
 	}
@@ -279,9 +284,11 @@ func (r *stage) job(ctx context.Context, st *dockerfile.Step) (job, error) {
 
 // keyFor begins the key of a step of this stage, with what every step depends
 // on.
-func (r *stage) keyFor(kind string) key {
+func (r *stage) keyFor(kind string) key { return r.keyOn(r.res.chain, kind) }
+
+func (r *stage) keyOn(below, kind string) key {
 	k := newKey(kind)
-	k.add(r.res.chain, r.res.Epoch.Format(time.RFC3339), image.FormatPlatform(r.req.Platform), string(r.req.Compression))
+	k.add(below, r.res.Epoch.Format(time.RFC3339), image.FormatPlatform(r.req.Platform), string(r.req.Compression))
 	k.flag(r.req.AllowAll)
 	return k
 }

@@ -47,7 +47,7 @@ func fetch(ctx context.Context, s Spec, o Options) (dir string, release func() e
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return "", nil, err
 	}
-	if release, err = use(d.dir); err != nil {
+	if release, err = use(d.dir, s.URL); err != nil {
 		return "", nil, err
 	}
 	if dir, err = d.get(ctx); err != nil {

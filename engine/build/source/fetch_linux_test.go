@@ -73,16 +73,21 @@ func TestFetch(t *testing.T) {
 	}
 	held, err := source.OpenRemote(t.Context(), source.Spec{Kind: source.KindURL, URL: server.URL + "/file"}, source.Options{Dir: work})
 	must(t, err)
-	later := time.Now().Add(time.Hour)
-	if n, err := source.Prune(work, later); n != 0 || err != nil {
-		t.Errorf("pruned %d bytes in use: %v", n, err)
+	kept, err := source.List(work)
+	if err != nil || len(kept) != 1 || !kept[0].Busy || kept[0].URL != server.URL+"/file" || time.Since(kept[0].Used) > time.Hour {
+		t.Fatalf("%+v %v", kept, err)
+	}
+	must(t, source.Drop(work, kept[0].Name))
+	if kept, err := source.List(work); err != nil || len(kept) != 1 {
+		t.Errorf("dropped what is in use: %+v %v", kept, err)
 	}
 	must(t, held.Close())
-	if n, err := source.Prune(work, time.Now().Add(-time.Hour)); n != 0 || err != nil {
-		t.Errorf("pruned %d bytes too young: %v", n, err)
+	must(t, source.Drop(work, kept[0].Name))
+	if kept, err := source.List(work); err != nil || len(kept) != 0 {
+		t.Errorf("%+v %v", kept, err)
 	}
-	if n, err := source.Prune(work, later); n == 0 || err != nil {
-		t.Errorf("pruned %d bytes: %v", n, err)
+	if err := source.Drop(work, "http-../x"); err == nil {
+		t.Error("a path is taken for a name")
 	}
 	if got := get(); got != "second!" {
 		t.Errorf("after pruning: %q", got)

@@ -50,7 +50,7 @@ func openGit(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	if err := os.MkdirAll(r.dir, 0o700); err != nil {
 		return nil, err
 	}
-	release, err := use(r.dir)
+	release, err := use(r.dir, s.URL)
 	if err != nil {
 		return nil, err
 	}

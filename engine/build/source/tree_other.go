@@ -30,8 +30,6 @@ func (*Tree) Revision() (string, time.Time) { return "", time.Time{} }
 // Sweep does nothing.
 func Sweep(string) error { return nil }
 
-// Prune does nothing.
-func Prune(string, time.Time) (int64, error) { return 0, nil }
 
 // Close does nothing.
 func (*Tree) Close() error { return nil }
