@@ -30,7 +30,6 @@ func (*Tree) Revision() (string, time.Time) { return "", time.Time{} }
 // Sweep does nothing.
 func Sweep(string) error { return nil }
 
-
 // Close does nothing.
 func (*Tree) Close() error { return nil }
 
