@@ -222,7 +222,7 @@ func (b *builds) request(ctx context.Context, s *compose.Service, trail []string
 		Memory: int64(b.req.Memory), Privileged: d.Privileged, Entitlements: d.Entitlements,
 		Tags: append([]string{imageName(b.req.Project.Name, s.Name, s)}, d.Tags...), Platforms: d.Platforms,
 		NoCache: d.NoCache || b.req.NoCache, NoCacheFilter: d.NoCacheFilter, Pull: d.Pull || b.req.Pull,
-		CacheFrom: d.CacheFrom, CacheTo: d.CacheTo, Registry: b.remote,
+		Registry: b.remote,
 	}
 	if len(req.Platforms) == 0 && s.Platform != "" {
 		req.Platforms = []string{s.Platform}
@@ -236,6 +236,12 @@ func (b *builds) request(ctx context.Context, s *compose.Service, trail []string
 		req.Epoch = &t
 	}
 	var err error
+	if req.CacheFrom, err = caches("cache_from", d.CacheFrom, b.req.WorkingDir); err != nil {
+		return req, err
+	}
+	if req.CacheTo, err = caches("cache_to", d.CacheTo, b.req.WorkingDir); err != nil {
+		return req, err
+	}
 	if d.Context != "" {
 		if req.Context, err = source.Parse(d.Context, b.req.WorkingDir); err != nil {
 			return req, err
@@ -259,6 +265,19 @@ func (b *builds) request(ctx context.Context, s *compose.Service, trail []string
 		req.Secrets = append(req.Secrets, build.Secret{ID: id, File: o.File, Value: []byte(o.Content)})
 	}
 	return req, nil
+}
+
+// caches reads cache_from or cache_to.
+func caches(what string, texts []string, dir string) ([]build.CacheRef, error) {
+	var out []build.CacheRef
+	for _, text := range texts {
+		c, err := build.ParseCache(text, dir)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", what, err)
+		}
+		out = append(out, c)
+	}
+	return out, nil
 }
 
 // contexts resolves additional_contexts; the image of another service is

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -68,22 +69,44 @@ func (b *Builder) Close() error { return b.solver.Close() }
 // called by one goroutine at a time. Of several platforms all are built, named
 // together, and the one for this machine (else the first) is returned.
 func (b *Builder) Build(ctx context.Context, req Request, emit func(Event)) (image.Image, error) {
-	if emit == nil {
-		emit = func(Event) {}
-	}
-	if len(req.CacheFrom)+len(req.CacheTo) > 0 {
-		emit(Event{State: Warning, Name: "CacheFrom", Line: []byte("cache_from and cache_to are not carried out: steps are cached on this machine alone")})
-	}
+	emit = oneAtATime(emit)
 	platforms, err := platformsOf(req.Platforms)
 	if err != nil {
 		return image.Image{}, err
 	}
+	end, err := b.cfg.Images.Begin(ctx)
+	if err != nil {
+		return image.Image{}, err
+	}
+	defer end()
+	c := &caching{images: b.cfg.Images, req: &req, emit: emit}
+	defer c.close()
+	img, err := b.build(ctx, req, platforms, c, emit)
+	if err != nil {
+		return image.Image{}, err
+	}
+	return img, c.export(ctx)
+}
+
+func oneAtATime(emit func(Event)) func(Event) {
+	if emit == nil {
+		return func(Event) {}
+	}
+	var mu sync.Mutex
+	return func(e Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		emit(e)
+	}
+}
+
+func (b *Builder) build(ctx context.Context, req Request, platforms []ocispec.Platform, c *caching, emit func(Event)) (image.Image, error) {
 	if len(platforms) == 1 {
-		return b.buildOne(ctx, req, platforms[0], req.Tags, emit)
+		return b.buildOne(ctx, req, platforms[0], req.Tags, c, emit)
 	}
 	var images []image.Image
 	for _, p := range platforms {
-		img, err := b.buildOne(ctx, req, p, nil, emit)
+		img, err := b.buildOne(ctx, req, p, nil, c, emit)
 		if err != nil {
 			return image.Image{}, fmt.Errorf("platform %s: %w", image.FormatPlatform(p), err)
 		}
@@ -226,9 +249,9 @@ func (s secrets) value(id string) ([]byte, bool) {
 // while it read them.
 const rereads = 3
 
-func (b *Builder) buildOne(ctx context.Context, req Request, platform ocispec.Platform, tags []string, emit func(Event)) (image.Image, error) {
+func (b *Builder) buildOne(ctx context.Context, req Request, platform ocispec.Platform, tags []string, c *caching, emit func(Event)) (image.Image, error) {
 	for n := 1; ; n++ {
-		img, err := b.attempt(ctx, req, platform, tags, emit)
+		img, err := b.attempt(ctx, req, platform, tags, c, emit)
 		var changed *source.ChangedError
 		if !errors.As(err, &changed) || n == rereads || req.Context.Kind == source.KindStdin || ctx.Err() != nil {
 			return img, err
@@ -237,7 +260,7 @@ func (b *Builder) buildOne(ctx context.Context, req Request, platform ocispec.Pl
 	}
 }
 
-func (b *Builder) attempt(ctx context.Context, req Request, platform ocispec.Platform, tags []string, emit func(Event)) (image.Image, error) {
+func (b *Builder) attempt(ctx context.Context, req Request, platform ocispec.Platform, tags []string, c *caching, emit func(Event)) (image.Image, error) {
 	o, err := b.open(ctx, &req, platform, func(w dockerfile.Warning) {
 		emit(Event{State: Warning, Name: w.Rule, Line: []byte(w.String())})
 	})
@@ -264,12 +287,7 @@ func (b *Builder) attempt(ctx context.Context, req Request, platform ocispec.Pla
 	}
 	defer agents.end()
 	sr.SSH = agents.sockets
-	end, err := b.cfg.Images.Begin(ctx)
-	if err != nil {
-		o.close()
-		return image.Image{}, err
-	}
-	defer end()
+	sr.Import = c.find(platform)
 	res, err := b.solver.Solve(ctx, sr, emit)
 	if err != nil {
 		return image.Image{}, err
@@ -277,6 +295,7 @@ func (b *Builder) attempt(ctx context.Context, req Request, platform ocispec.Pla
 	if err := o.file.Lint(); err != nil {
 		return image.Image{}, err
 	}
+	c.note(res)
 	return b.commit(ctx, &req, res, o.tree, platform, tags)
 }
 
@@ -366,6 +385,11 @@ func (b *Builder) commit(ctx context.Context, req *Request, res *solve.Result, t
 		spec.Base, spec.Layers = image.Image{}, append([]image.Layer{l}, res.Layers...)
 		first := ocispec.History{CreatedBy: "FROM rootfs", Created: &res.Epoch}
 		spec.History = append([]ocispec.History{first}, spec.History...)
+	}
+	if slices.ContainsFunc(req.CacheTo, func(c CacheRef) bool { return c.Type == cacheInline }) {
+		if err := inlineCache(&spec, res.Own); err != nil {
+			return image.Image{}, err
+		}
 	}
 	return commit.Image(ctx, b.cfg.Images, spec)
 }

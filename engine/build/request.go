@@ -35,8 +35,8 @@ type Request struct {
 	NoCache       bool
 	NoCacheFilter []string // stages
 	Pull          bool
-	CacheFrom     []string   // not carried out: there is a Warning
-	CacheTo       []string   // likewise
+	CacheFrom     []CacheRef
+	CacheTo       []CacheRef
 	Epoch         *time.Time // SOURCE_DATE_EPOCH
 	KeepModes     bool       // of files in contexts
 	Compression   string     // of layers: gzip (default), zstd, none
@@ -75,7 +75,7 @@ const (
 	Started = solve.Started
 	Log     = solve.Log
 	Cached  = solve.Cached
-	Done    = solve.Done
+	Done    = solve.Succeeded
 	Failed  = solve.Failed
 	Warning = "warning"
 )

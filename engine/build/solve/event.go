@@ -10,11 +10,11 @@ import (
 
 // States of an Event.
 const (
-	Started = "started"
-	Log     = "log"    // Line was printed
-	Cached  = "cached" // done by an earlier build
-	Done    = "done"
-	Failed  = "failed"
+	Started   = "started"
+	Log       = "log"    // Line was printed
+	Cached    = "cached" // done by an earlier build
+	Succeeded = "done"
+	Failed    = "failed"
 )
 
 // Event is progress of one step of a build.

@@ -127,8 +127,11 @@ type Request struct {
 	KeepModes    bool // of files in additional contexts
 	Compression  commit.Compression
 	ResolveImage func(ref string) (string, error) // a lock's digest for it; may be nil
-	Credentials  func(id string) ([]byte, bool)   // secrets for git and HTTP; may be nil
-	Registry     *registry.Client                 // for images; nil: one for each
+	// Import finds what a step came to elsewhere, its layer in the store; nil:
+	// nowhere.
+	Import      func(ctx context.Context, key string) (Record, bool)
+	Credentials func(id string) ([]byte, bool) // secrets for git and HTTP; may be nil
+	Registry    *registry.Client               // for images; nil: one for each
 }
 
 // Secret is a build secret: what is in File, else Value.
@@ -150,6 +153,9 @@ type Result struct {
 	Epoch      time.Time
 	// Cached says that no step had to be carried out.
 	Cached bool
+	// Own are the steps of the target and of the stages beneath it, Others
+	// those of the other stages.
+	Own, Others []Done
 
 	chain string
 }
@@ -198,7 +204,32 @@ func (s *Solver) Solve(ctx context.Context, req Request, emit func(Event)) (*Res
 		return nil, err
 	}
 	target.result.Cached = !b.ran
+	target.result.Own, target.result.Others = b.did(req.Target)
 	return target.result, nil
+}
+
+// Done is a step, by its keys, and what it came to.
+type Done struct {
+	Keys   []string
+	Record Record
+}
+
+// did lists steps, for Result.
+func (b *build) did(target *dockerfile.Stage) (own, others []Done) {
+	beneath := map[*dockerfile.Stage]bool{}
+	for st := target; st != nil; st = st.Base.Stage {
+		beneath[st] = true
+	}
+	for _, st := range b.req.File.Stages {
+		switch r := b.stages[st]; {
+		case r == nil:
+		case beneath[st]:
+			own = append(own, r.did...)
+		default:
+			others = append(others, r.did...)
+		}
+	}
+	return own, others
 }
 
 // start begins a stage unless it has begun.

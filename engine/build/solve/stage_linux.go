@@ -27,6 +27,7 @@ type stage struct {
 	res    Result // so far
 	done   chan struct{}
 	result *Result
+	did    []Done // steps, in order
 }
 
 // run builds the stage from its base.
@@ -145,7 +146,8 @@ type job struct {
 func (r *stage) step(ctx context.Context, index int, st *dockerfile.Step) (Record, error) {
 	ev := r.event(index, len(r.plan.Steps), st.Name)
 	began := time.Now()
-	rec, cached, err := r.resolveStep(ctx, st, ev)
+	d, cached, err := r.resolveStep(ctx, st, ev)
+	rec := d.Record
 	ev.Took = time.Since(began)
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -157,8 +159,9 @@ func (r *stage) step(ctx context.Context, index int, st *dockerfile.Step) (Recor
 	case cached:
 		ev.State = Cached
 	default:
-		ev.State = Done
+		ev.State = Succeeded
 	}
+	r.did = append(r.did, d)
 	r.tell(ev)
 	return rec, nil
 }
@@ -174,30 +177,33 @@ func (r *stage) failure(st *dockerfile.Step, ev Event, err error) error {
 	return e
 }
 
-func (r *stage) resolveStep(ctx context.Context, st *dockerfile.Step, ev Event) (Record, bool, error) {
+func (r *stage) resolveStep(ctx context.Context, st *dockerfile.Step, ev Event) (Done, bool, error) {
 	j, err := r.job(ctx, st)
 	if err != nil {
-		return Record{}, false, err
+		return Done{}, false, err
 	}
 	fresh := r.req.NoCache || slices.Contains(r.req.NoCacheIn, r.stage.Name)
-	for _, k := range j.keys {
-		if rec, ok := r.s.Cache.find(k); ok && !fresh {
-			return rec, true, nil
+	if !fresh {
+		for _, k := range j.keys {
+			if rec, ok := r.known(ctx, k); ok {
+				return Done{j.keys, rec}, true, nil
+			}
 		}
 	}
 	if j.more != nil {
 		k, err := j.more(ctx)
 		if err != nil {
-			return Record{}, false, err
-		}
-		rec, ok := r.s.Cache.find(k)
-		if ok && !fresh {
-			for _, other := range j.keys { // found faster next time
-				r.record(rec, other)
-			}
-			return rec, true, nil
+			return Done{}, false, err
 		}
 		j.keys = append(j.keys, k)
+		if !fresh {
+			if rec, ok := r.known(ctx, k); ok {
+				for _, other := range j.keys[:len(j.keys)-1] { // found faster next time
+					r.record(rec, other)
+				}
+				return Done{j.keys, rec}, true, nil
+			}
+		}
 	}
 	ev.State = Started
 	r.tell(ev)
@@ -212,7 +218,23 @@ func (r *stage) resolveStep(ctx context.Context, st *dockerfile.Step, ev Event) 
 	rec, err := r.s.flights.do(ctx, j.keys[len(j.keys)-1], &r.held, watch, func(ctx context.Context, print func([]byte)) (Record, error) {
 		return r.perform(ctx, j, st.Name, print)
 	})
-	return rec, false, err
+	return Done{j.keys, rec}, false, err
+}
+
+// known is what a step came to before, here or where the build imports from.
+func (r *stage) known(ctx context.Context, key string) (Record, bool) {
+	if rec, ok := r.s.Cache.find(key); ok {
+		return rec, true
+	}
+	if r.req.Import == nil {
+		return Record{}, false
+	}
+	rec, ok := r.req.Import(ctx, key)
+	if ok {
+		rec.Project = r.req.Project
+		r.record(rec, key)
+	}
+	return rec, ok
 }
 
 func (b *build) record(rec Record, key string) {
