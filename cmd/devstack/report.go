@@ -86,6 +86,12 @@ func (e *env) text(err error) string {
 		load.Render(&b, faults.Diagnostics, color)
 		return strings.TrimRight(b.String(), "\n")
 	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			fmt.Fprintln(&b, e.text(err))
+		}
+		return strings.TrimRight(b.String(), "\n")
+	}
 	fault := (*api.Error)(nil)
 	if !errors.As(err, &fault) {
 		return err.Error()
