@@ -216,7 +216,7 @@ func (b *builds) progress(id string, ev build.Event) {
 func (b *builds) request(ctx context.Context, s *compose.Service, trail []string) (build.Request, error) {
 	d := s.Build
 	req := build.Request{
-		Dockerfile: d.Dockerfile, Inline: d.DockerfileInline, Target: d.Target,
+		Project: b.req.Project.Name, Dockerfile: d.Dockerfile, Inline: d.DockerfileInline, Target: d.Target,
 		Args: maps.Clone(d.Args), Labels: d.Labels, Contexts: map[string]source.Spec{},
 		ExtraHosts: d.ExtraHosts, ShmSize: int64(d.ShmSize), Ulimits: d.Ulimits, Network: d.Network,
 		Memory: int64(b.req.Memory), Privileged: d.Privileged, Entitlements: d.Entitlements,

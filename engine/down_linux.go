@@ -10,6 +10,7 @@ import (
 	"devstack/compose"
 	"devstack/compose/graph"
 	"devstack/engine/api"
+	"devstack/engine/image/manage"
 	"devstack/engine/plan"
 	"devstack/engine/supervise"
 )
@@ -180,6 +181,7 @@ func (e *Engine) removeImages(ctx context.Context, refs []string, emit func(api.
 			used[u.Record().Image.Ref] = true
 		}
 	}
+	removed := false
 	for _, ref := range refs {
 		if strings.HasPrefix(ref, "rootfs:") {
 			continue
@@ -197,7 +199,16 @@ func (e *Engine) removeImages(ctx context.Context, refs []string, emit func(api.
 			emit(api.Message{Progress: &api.Progress{ID: id, State: api.Warning, Text: "Image not removed", Detail: err.Error()}})
 			continue
 		}
+		removed = true
 		emit(api.Message{Progress: &api.Progress{ID: id, State: api.Done, Text: "Removed"}})
 		e.m.Events.Publish(api.Event{Time: time.Now(), Type: "image", Action: "delete", ID: ref})
 	}
+	if !removed {
+		return
+	}
+	use, err := e.inUse()
+	if err == nil {
+		_, err = manage.Collect(ctx, e.images, use)
+	}
+	e.warn(err)
 }

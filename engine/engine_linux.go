@@ -41,6 +41,7 @@ type Engine struct {
 	images  *store.Store
 	remote  *registry.Client // shared: connections and tokens serve every pull
 	builder func() (*build.Builder, error)
+	garbage garbage
 	started time.Time
 	adopted int
 
@@ -93,6 +94,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	}
 	e.remote = registry.New(registry.Options{})
 	e.builder = e.openBuilder(e.remote)
+	e.garbage.collect, e.garbage.warn = e.collectGarbage, cfg.Warn
 	m.Init()
 	if err := e.adopt(ctx, restored); err != nil {
 		cfg.Warn(err)
@@ -102,6 +104,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 
 // Close gives back what the engine holds; containers go on running.
 func (e *Engine) Close() error {
+	e.garbage.close()
 	e.images.Close()
 	return errors.Join(e.m.Network.Close(), e.m.Runtime.Close())
 }

@@ -19,9 +19,10 @@ import (
 	"devstack/engine/image/store"
 )
 
-// inUse is what must stay of the store although no name reaches it.
+// inUse is what must stay of the store although no name reaches it. Nobody
+// waits for a long build because of garbage: that goes later.
 func (e *Engine) inUse() (manage.InUse, error) {
-	use := manage.InUse{Containers: e.imageUsers}
+	use := manage.InUse{Containers: e.imageUsers, Later: e.garbage.later}
 	if _, err := os.Stat(filepath.Join(e.cfg.Roots.Data, "builds")); err != nil {
 		return use, nil // nothing was ever built
 	}

@@ -33,7 +33,8 @@ func (e *Engine) Prune(ctx context.Context, req api.PruneRequest, _ func(api.Mes
 	if err != nil {
 		return res, err
 	}
-	if req.BuildCache && use.Builds != nil {
+	// A condition on labels keeps what has none.
+	if req.BuildCache && use.Builds != nil && len(filter.Labels) == 0 {
 		went, err := manage.PruneBuilds(ctx, e.images, use, manage.PruneBuildsOptions{
 			Filter: manage.Filter{Until: filter.Until}, Keep: int64(req.KeepBytes), DryRun: req.DryRun,
 		})
@@ -45,7 +46,7 @@ func (e *Engine) Prune(ctx context.Context, req api.PruneRequest, _ func(api.Mes
 		}
 		res.Bytes += went.Size + freed(went.Collected)
 	}
-	gone, err := manage.Prune(ctx, e.images, use, manage.PruneOptions{All: req.All, Filter: filter, DryRun: req.DryRun})
+	gone, err := manage.Prune(ctx, e.images, use, manage.PruneOptions{All: req.All, Filter: filter, Keep: int64(req.KeepImages), DryRun: req.DryRun})
 	for _, ref := range gone.Untagged {
 		res.Removed = append(res.Removed, "untagged: "+image.FamiliarString(ref))
 	}

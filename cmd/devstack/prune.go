@@ -15,9 +15,9 @@ import (
 
 func newPruneCmd(e *env) *cobra.Command {
 	var (
-		req   api.PruneRequest
-		keep  string
-		force bool
+		req              api.PruneRequest
+		keep, keepImages string
+		force            bool
 	)
 	cmd := &cobra.Command{
 		Use:   "prune [OPTIONS]",
@@ -25,12 +25,12 @@ func newPruneCmd(e *env) *cobra.Command {
 		Long:  "Remove what nothing uses: images without a name, build cache, and what pulls and builds left behind",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if keep != "" {
-				n, err := compose.ParseBytes(keep)
-				if err != nil || n < 0 {
-					return fmt.Errorf("invalid --keep-storage option %q: want a size such as 10GB", keep)
-				}
-				req.KeepBytes = n
+			var err error
+			if req.KeepBytes, err = budget("keep-storage", keep); err != nil {
+				return err
+			}
+			if req.KeepImages, err = budget("keep-images", keepImages); err != nil {
+				return err
 			}
 			return runPrune(cmd.Context(), e, req, force)
 		},
@@ -41,8 +41,21 @@ func newPruneCmd(e *env) *cobra.Command {
 	f.BoolVarP(&force, "force", "f", false, "Do not prompt for confirmation")
 	f.StringArrayVar(&req.Filters, "filter", nil, `Provide filter values (e.g. "until=24h", "label=KEY=VALUE")`)
 	f.BoolVar(&req.Volumes, "volumes", false, "Prune anonymous volumes")
+	f.StringVar(&keepImages, "keep-images", "", "Amount of disk space to keep for images: the oldest go first")
 	f.StringVar(&keep, "keep-storage", "", "Amount of disk space to keep for the build cache")
 	return cmd
+}
+
+// budget reads a size that is kept; "" is none.
+func budget(flag, text string) (compose.Bytes, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := compose.ParseBytes(text)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("invalid --%s option %q: want a size such as 10GB", flag, text)
+	}
+	return n, nil
 }
 
 func runPrune(ctx context.Context, e *env, req api.PruneRequest, force bool) error {
@@ -59,14 +72,18 @@ func runPrune(ctx context.Context, e *env, req api.PruneRequest, force bool) err
 	}
 	defer c.Close()
 	res, err := c.Prune(ctx, req)
-	list := func(title string, lines []string) {
+	did := "Deleted"
+	if req.DryRun {
+		did = "Would delete"
+	}
+	list := func(what string, lines []string) {
 		if len(lines) > 0 {
-			fmt.Fprintf(e.stdout, "%s:\n%s\n\n", title, strings.Join(lines, "\n"))
+			fmt.Fprintf(e.stdout, "%s %s:\n%s\n\n", did, what, strings.Join(lines, "\n"))
 		}
 	}
-	list("Deleted Images", res.Removed)
-	list("Deleted Volumes", res.Volumes)
-	list("Deleted build cache objects", res.Builds)
+	list("images", res.Removed)
+	list("volumes", res.Volumes)
+	list("build cache objects", res.Builds)
 	if err == nil && !req.DryRun {
 		fmt.Fprintf(e.stdout, "Total reclaimed space: %s\n", render.Size(res.Bytes))
 	}
@@ -79,11 +96,14 @@ func pruneWarning(req api.PruneRequest) string {
 	if req.Volumes {
 		b.WriteString("  - all anonymous volumes not used by at least one container\n")
 	}
+	images := "all dangling images"
 	if req.All {
-		b.WriteString("  - all images without at least one container associated to them\n")
-	} else {
-		b.WriteString("  - all dangling images\n")
+		images = "all images without at least one container associated to them"
 	}
+	if req.KeepImages > 0 {
+		images += ", the oldest first, until images take " + render.Size(int64(req.KeepImages))
+	}
+	b.WriteString("  - " + images + "\n")
 	if req.KeepBytes > 0 {
 		fmt.Fprintf(&b, "  - unused build cache beyond %s\n", render.Size(int64(req.KeepBytes)))
 	} else {

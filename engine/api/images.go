@@ -150,10 +150,11 @@ type LoadRequest struct {
 
 // PruneRequest frees what nothing uses.
 type PruneRequest struct {
-	All        bool              `json:"all,omitempty"`     // tagged images without a container, too
-	Volumes    bool              `json:"volumes,omitempty"` // anonymous ones without a container
-	Until      time.Time         `json:"until,omitzero"`    // only what is older
-	KeepBytes  compose.Bytes     `json:"keep_bytes,omitempty"`
+	All        bool              `json:"all,omitempty"`         // tagged images without a container, too
+	Volumes    bool              `json:"volumes,omitempty"`     // anonymous ones without a container
+	Until      time.Time         `json:"until,omitzero"`        // only what is older
+	KeepBytes  compose.Bytes     `json:"keep_bytes,omitempty"`  // for the build cache
+	KeepImages compose.Bytes     `json:"keep_images,omitempty"` // for images
 	BuildCache bool              `json:"build_cache,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
 	// Filters are conditions as of docker's --filter, beside Until and Labels.

@@ -16,6 +16,10 @@ import (
 type InUse struct {
 	Containers func() ([]Container, error) // nil: none
 	Builds     BuildCache                  // nil: none
+	// Later is called instead of waiting where somebody writes to the store:
+	// names are gone, and it is to Collect the garbage when that has ended.
+	// nil: Collect waits.
+	Later func()
 }
 
 // Container is one that exists, whether it runs or not.
@@ -63,9 +67,10 @@ func (u InUse) records(ctx context.Context) ([]BuildRecord, error) {
 }
 
 // Collect removes what nothing reaches any more: garbage of earlier builds,
-// pulls and removals. It waits until nobody writes to the store.
+// pulls and removals. It waits until nobody writes to the store, or leaves
+// that to use.Later.
 func Collect(ctx context.Context, s *store.Store, use InUse) (store.Collected, error) {
-	return s.Collect(ctx, func() (store.Kept, error) {
+	keep := func() (store.Kept, error) {
 		var kept store.Kept
 		containers, err := use.containers()
 		if err != nil {
@@ -85,5 +90,13 @@ func Collect(ctx context.Context, s *store.Store, use InUse) (store.Collected, e
 			kept.Blobs = append(kept.Blobs, r.Blobs...)
 		}
 		return kept, nil
-	})
+	}
+	if use.Later == nil {
+		return s.Collect(ctx, keep)
+	}
+	c, done, err := s.TryCollect(ctx, keep)
+	if err == nil && !done {
+		use.Later()
+	}
+	return c, err
 }

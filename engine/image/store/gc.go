@@ -73,6 +73,21 @@ func (s *Store) Collect(ctx context.Context, kept func() (Kept, error)) (Collect
 		return Collected{}, err
 	}
 	defer unlock()
+	return s.collect(ctx, kept)
+}
+
+// TryCollect is Collect that does nothing if somebody writes to the store.
+func (s *Store) TryCollect(ctx context.Context, kept func() (Kept, error)) (c Collected, done bool, err error) {
+	unlock, err := s.tryLockExclusive()
+	if err != nil || unlock == nil {
+		return Collected{}, false, err
+	}
+	defer unlock()
+	c, err = s.collect(ctx, kept)
+	return c, true, err
+}
+
+func (s *Store) collect(ctx context.Context, kept func() (Kept, error)) (Collected, error) {
 	blobs, layers, err := s.reachable()
 	if err != nil {
 		return Collected{}, err
