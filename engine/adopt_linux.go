@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"devstack/engine/build"
 	"devstack/engine/image/snapshot"
 	"devstack/engine/supervise"
 )
@@ -65,7 +66,7 @@ func (e *Engine) sweep(ctx context.Context, known map[string]bool) error {
 	keep := func(id string) bool { return known[id] }
 	err := errors.Join(
 		e.m.Runtime.Sweep(ctx, keep),
-		e.m.Network.Sweep(ctx, func(string) bool { return true }, keep),
+		e.m.Network.Sweep(ctx, func(name string) bool { return name != build.NetworkName }, keep),
 		snapshot.Sweep(e.cfg.Roots.Data, keep),
 		e.m.Volumes.Sweep(ctx),
 	)

@@ -326,9 +326,19 @@ func (b *builds) check(ctx context.Context, services []string) (api.BuildResult,
 // openBuilder opens the builder with the first build: nobody else pays for it.
 func (e *Engine) openBuilder(remote *registry.Client) func() (*build.Builder, error) {
 	return sync.OnceValues(func() (*build.Builder, error) {
-		return build.Open(build.Config{
+		b, err := build.Open(build.Config{
 			Images: e.images, Runtime: e.m.Runtime, Network: e.m.Network,
 			DataRoot: e.cfg.Roots.Data, Tag: e.cfg.Roots.Tag(), Remote: remote,
 		})
+		e.opened.Store(b)
+		return b, err
 	})
+}
+
+// closeBuilder removes what outlives builds, such as their network.
+func (e *Engine) closeBuilder() error {
+	if b := e.opened.Load(); b != nil {
+		return b.Close()
+	}
+	return nil
 }

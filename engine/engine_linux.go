@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"devstack/engine/api"
@@ -41,6 +42,7 @@ type Engine struct {
 	images  *store.Store
 	remote  *registry.Client // shared: connections and tokens serve every pull
 	builder func() (*build.Builder, error)
+	opened  atomic.Pointer[build.Builder] // by builder
 	garbage garbage
 	started time.Time
 	adopted int
@@ -105,8 +107,9 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 // Close gives back what the engine holds; containers go on running.
 func (e *Engine) Close() error {
 	e.garbage.close()
+	err := e.closeBuilder()
 	e.images.Close()
-	return errors.Join(e.m.Network.Close(), e.m.Runtime.Close())
+	return errors.Join(err, e.m.Network.Close(), e.m.Runtime.Close())
 }
 
 // Busy reports whether any container runs or will run again by itself.

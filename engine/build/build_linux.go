@@ -37,6 +37,10 @@ type Config struct {
 	Remote   *registry.Client
 }
 
+// NetworkName is the network of builds. One that is there when an engine
+// begins was left by an engine before it.
+const NetworkName = step.NetworkName
+
 // Builder builds images, several at once.
 type Builder struct {
 	cfg    Config

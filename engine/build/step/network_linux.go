@@ -15,8 +15,8 @@ import (
 	"devstack/network"
 )
 
-// networkName is the network of builds.
-const networkName = "devstack-build"
+// NetworkName is the network of builds.
+const NetworkName = "devstack-build"
 
 // Network gives commands their place: the network of builds exists while
 // somebody holds it.
@@ -68,7 +68,7 @@ func (n Network) removeUnused() {
 	if used || !n.applied {
 		return
 	}
-	if n.stack.Remove(context.Background(), networkName) == nil {
+	if n.stack.Remove(context.Background(), NetworkName) == nil {
 		n.applied = false
 	}
 }
@@ -89,7 +89,7 @@ func (n Network) ensure(ctx context.Context) error {
 	if n.applied {
 		return nil
 	}
-	if _, err := n.stack.Apply(ctx, network.Spec{Name: networkName}); err != nil {
+	if _, err := n.stack.Apply(ctx, network.Spec{Name: NetworkName}); err != nil {
 		return fmt.Errorf("make network of builds: %w", err)
 	}
 	n.applied = true
@@ -132,7 +132,7 @@ func (n Network) join(ctx context.Context, id string, c *Command) (_ *netPlace, 
 	p.resolv = box.ResolvConf()
 	name := c.Network
 	if name == "" || name == "default" {
-		name = networkName
+		name = NetworkName
 		if err := n.ensure(ctx); err != nil {
 			return nil, err
 		}
