@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -23,6 +24,8 @@ func (s *Stack) Sweep(ctx context.Context, keepNetwork func(name string) bool, k
 	for _, r := range records {
 		if id, ok := strings.CutSuffix(r, ".json"); ok {
 			ids = append(ids, id)
+		} else if strings.HasSuffix(r, ".tmp") { // its engine died just before the rename
+			errs = append(errs, os.Remove(filepath.Join(s.cfg.RunRoot, "sandboxes", r)))
 		}
 	}
 	for _, id := range ids {

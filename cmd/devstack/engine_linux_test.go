@@ -123,6 +123,7 @@ func runInside(t *testing.T, script string) {
 	cmds["boximage"] = boxImage(t)
 	cmds["registry"] = serveRegistry(t)
 	cmds["terminal"] = cmdTerminal
+	cmds["underload"] = cmdUnderLoad
 	testscript.Run(t, testscript.Params{
 		Files: []string{script},
 		Setup: func(env *testscript.Env) error {

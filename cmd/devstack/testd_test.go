@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -37,7 +38,20 @@ func testd() {
 	case "http": // ADDR TEXT: answer every request with TEXT and the host's name
 		host, _ := os.Hostname()
 		fmt.Println("listening")
+		warm := time.Now().Add(30 * time.Millisecond)
+		var ready atomic.Bool
 		err := http.ListenAndServe(args[0], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/slow": // takes its time
+				time.Sleep(50 * time.Millisecond)
+			case "/warm": // not at once
+				time.Sleep(time.Until(warm))
+				ready.Store(true)
+			case "/ready": // only after /warm
+				if !ready.Load() {
+					w.WriteHeader(http.StatusServiceUnavailable)
+				}
+			}
 			fmt.Fprintf(w, "%s from %s\n", strings.Join(args[1:], " "), host)
 		}))
 		fmt.Fprintln(os.Stderr, err)

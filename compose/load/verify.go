@@ -26,6 +26,9 @@ func (ld *loader) verify(p *compose.Project) {
 		v.amounts(&s)
 		v.mounts(&s)
 		v.requests(&s)
+		if _, err := s.Hold(); err != nil {
+			v.fault(&s, "", at(compose.ExtensionKey, "hold"), "%s of service %q: %v", compose.ExtensionKey, s.Name, err)
+		}
 	}
 	v.resources()
 	v.names()

@@ -57,6 +57,7 @@ func (u *Unit) begin(ctx context.Context) (err error) {
 	u.mu.Lock()
 	u.run = r
 	u.runs++
+	u.diverted = false
 	u.mu.Unlock()
 	u.update(func(s *state.Run) { s.Wanted, s.Restarts, s.Error = true, 0, "" })
 	err = u.mend(ctx)

@@ -202,6 +202,7 @@ func (x *Execution) recreate(ctx context.Context, op plan.Op) error {
 		return err
 	}
 	defer old.HoldPorts()()
+	old.divert(ctx)
 	if err := old.Remove(ctx, x.Timeout, x.RenewAnon); err != nil {
 		return err
 	}

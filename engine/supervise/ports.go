@@ -61,6 +61,7 @@ func (u *Unit) inheritPorts() {
 	u.mu.Lock()
 	u.ports = len(u.rec.Declared.Ports) > 0
 	u.mu.Unlock()
+	u.takeOver()
 }
 
 // ReleasePorts closes the ports of a service that were opened for containers

@@ -15,6 +15,7 @@ import (
 	"devstack/engine/api"
 	"devstack/engine/state"
 	"devstack/network"
+	"devstack/network/publish"
 )
 
 // PortError is a port that cannot be published; Index is its place in the
@@ -58,7 +59,11 @@ func protocol(p compose.Port) string {
 func publishSpec(project string, s *compose.Service, i, number int, owner string) (network.PublishSpec, error) {
 	p := s.Ports[i]
 	// Without an address the network chooses: loopback, IPv4 and IPv6.
-	spec := network.PublishSpec{Key: portKey(project, s, i, number, owner), Proto: protocol(p), Project: project}
+	hold := holdOf(s)
+	spec := network.PublishSpec{
+		Key: portKey(project, s, i, number, owner), Proto: protocol(p), Project: project,
+		Hold: publish.Hold{Off: hold.Off, Timeout: hold.Timeout, Connections: hold.Connections},
+	}
 	if p.HostIP != "" {
 		addr, err := netip.ParseAddr(strings.Trim(p.HostIP, "[]"))
 		if err != nil {
@@ -175,7 +180,7 @@ func portOwner(rec *state.Container) string {
 }
 
 func (u *Unit) backends(rec *state.Container, port compose.Port) []netip.AddrPort {
-	if rec.State != api.StateRunning {
+	if !u.takesClients(rec) {
 		return nil
 	}
 	owner := rec

@@ -84,6 +84,7 @@ func (u *Unit) launch(ctx context.Context, r *run) (err error) {
 	}
 	u.update(func(s *state.Run) { s.Started, s.Finished = time.Now(), time.Time{} })
 	u.emit("start")
+	u.warmUp(r, c)
 	return nil
 }
 

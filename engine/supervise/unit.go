@@ -39,7 +39,10 @@ type Unit struct {
 	probe   probeResult
 	ports   bool // its published ports are its own, also while it restarts
 	hold    bool // an operation restarts it: its ports stay when the run ends
-	gone    bool // removed: nothing of it must come back
+	// Where the published ports lead, see divert.go.
+	diverted bool // not to the process, which is on its way out
+	warming  bool // not to the process before it is healthy
+	gone     bool // removed: nothing of it must come back
 }
 
 // run is a unit's time from a start to its end, restarts included.

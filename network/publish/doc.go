@@ -35,6 +35,10 @@
 // echo 1.0 by the fast path, 1.7-2.2 by the proxy; throughput 1.0 by the fast
 // path, 0.5 by the proxy, which shares the two cores with both ends.
 //
+// While a backend is new one connection of those that wait tries it, and wakes
+// the others when it has come through. A connection that was made to a backend
+// of an earlier SetBackends is not used.
+//
 // A Keeper holds duplicates of the sockets outside the engine: when the engine
 // dies clients queue in the backlog until the next one takes the sockets over,
 // by name.

@@ -12,12 +12,8 @@ import (
 	"devstack/network/nat"
 )
 
-const (
-	backlog   = 4096             // connections the kernel queues for a port
-	maxHeld   = 1024             // connections that wait at a time; more stay in the backlog
-	holdTime  = 30 * time.Second // how long one waits for a backend
-	startTime = 10 * time.Second // how long a new backend may refuse before that is its answer
-)
+// backlog is how many connections the kernel queues for a port.
+const backlog = 4096
 
 // port is a published port.
 type port struct {
@@ -29,9 +25,14 @@ type port struct {
 	stop  context.CancelFunc
 	udp   []*relay
 
+	held    chan struct{} // a slot for each connection that waits
+	probing chan struct{} // one slot: who finds out whether a new backend listens
+
 	mu       sync.Mutex
+	hold     Hold
 	backends []backend
 	next     int
+	turn     uint64        // counts the changes
 	since    time.Time     // of the last change
 	changed  chan struct{} // closed with the next change
 }
@@ -42,7 +43,10 @@ type backend struct {
 }
 
 func newPort(t *Table, s Spec, socks []socket) *port {
-	p := &port{table: t, spec: s, at: socks[0].at, socks: socks, changed: make(chan struct{})}
+	p := &port{
+		table: t, spec: s, at: socks[0].at, socks: socks, changed: make(chan struct{}), hold: s.Hold,
+		held: make(chan struct{}, s.Hold.Connections), probing: make(chan struct{}, 1),
+	}
 	p.ctx, p.stop = context.WithCancel(t.ctx)
 	return p
 }
@@ -79,37 +83,58 @@ func (p *port) setBackends(to []netip.AddrPort, earlier map[netip.AddrPort]bool)
 		return false
 	}
 	p.backends, p.since = next, time.Now()
+	p.turn++
 	close(p.changed)
 	p.changed = make(chan struct{})
 	return true
 }
 
-// pick returns the backends in the order in which to try them for the next
-// connection, when they were set, and what tells of a change.
-func (p *port) pick() (order []netip.AddrPort, since time.Time, changed <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i := range p.backends {
-		order = append(order, p.backends[(p.next+i)%len(p.backends)].addr)
-	}
-	p.next++
-	return order, p.since, p.changed
+// choice is what a connection can do just now.
+type choice struct {
+	order   []netip.AddrPort // backends, in the order in which to try them
+	proven  bool             // one of them has taken a connection
+	turn    uint64           // which setting of the backends this is
+	since   time.Time        // when they were set
+	changed <-chan struct{}  // closed when any of this changes
+	hold    Hold
 }
 
-// accepted notes that a backend took a connection. When the last one did, the
-// port becomes fast.
-func (p *port) accepted(a netip.AddrPort) {
+func (p *port) pick() choice {
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := choice{turn: p.turn, since: p.since, changed: p.changed, hold: p.hold}
+	for i := range p.backends {
+		b := p.backends[(p.next+i)%len(p.backends)]
+		c.order, c.proven = append(c.order, b.addr), c.proven || b.heard
+	}
+	p.next++
+	return c
+}
+
+// accepted notes that a backend of turn took a connection, and wakes those who
+// waited for it to listen. When the last one did, the port becomes fast. false:
+// that turn is over.
+func (p *port) accepted(a netip.AddrPort, turn uint64) bool {
+	p.mu.Lock()
+	if turn != p.turn {
+		p.mu.Unlock()
+		return false
+	}
 	news := false
 	for i := range p.backends {
 		if p.backends[i].addr == a && !p.backends[i].heard {
 			p.backends[i].heard, news = true, true
 		}
 	}
+	if news {
+		close(p.changed)
+		p.changed = make(chan struct{})
+	}
 	p.mu.Unlock()
 	if news {
 		p.table.state()
 	}
+	return true
 }
 
 // fast is what the rules should do for the port.

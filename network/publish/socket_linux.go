@@ -30,6 +30,7 @@ func (s *Spec) normalize() {
 		s.Proto = "tcp"
 	}
 	s.HostIP = s.HostIP.Unmap()
+	s.Hold.normalize()
 	if s.HostPortEnd < s.HostPort {
 		s.HostPortEnd = s.HostPort
 	}

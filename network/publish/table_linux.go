@@ -40,7 +40,7 @@ type Table struct {
 	ctx  context.Context // of everything the table runs; ends with Close
 	stop context.CancelFunc
 	work sync.WaitGroup
-	held chan struct{} // a slot for each connection that waits
+	held atomic.Int64 // connections that wait
 
 	asked  atomic.Uint64
 	rules  sync.Mutex // held while rules are stated; before mu
@@ -56,7 +56,6 @@ type Table struct {
 func Open(cfg Config) *Table {
 	t := &Table{
 		cfg: cfg, ports: map[string]*port{}, restored: map[string]*os.File{},
-		held: make(chan struct{}, maxHeld),
 	}
 	t.ctx, t.stop = context.WithCancel(context.Background())
 	for _, a := range cfg.Stated {
@@ -102,6 +101,9 @@ func (t *Table) Publish(ctx context.Context, s Spec) (Published, error) {
 		if !p.serves(s) {
 			return Published{}, fmt.Errorf("port key %s is published at %s", s.Key, p.at)
 		}
+		p.mu.Lock()
+		p.hold = s.Hold // but for the slots, which are as many as they were
+		p.mu.Unlock()
 		return Published{HostIP: p.at.Addr(), HostPort: p.at.Port(), Proto: s.Proto}, nil
 	}
 	socks, err := t.sockets(s)
@@ -259,7 +261,7 @@ func (t *Table) sweepSockets() error {
 }
 
 // Waiting returns how many connections wait for a backend or are being carried to it.
-func (t *Table) Waiting() int { return len(t.held) }
+func (t *Table) Waiting() int { return int(t.held.Load()) }
 
 // Queued returns how many datagrams wait for a backend of the port.
 func (t *Table) Queued(key string) (n int) {

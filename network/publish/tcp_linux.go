@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -45,14 +44,16 @@ func (p *port) listen(s socket) {
 // holds a slot; without one the port stops accepting, and the kernel queues.
 func (p *port) take(c *net.TCPConn) {
 	select {
-	case p.table.held <- struct{}{}:
+	case p.held <- struct{}{}:
 	case <-p.ctx.Done():
 		reset(c)
 		return
 	}
+	p.table.held.Add(1)
 	p.table.work.Go(func() {
 		up := p.dial()
-		<-p.table.held
+		p.table.held.Add(-1)
+		<-p.held
 		if up == nil {
 			reset(c)
 			return
@@ -63,39 +64,78 @@ func (p *port) take(c *net.TCPConn) {
 
 // dial connects to a backend, waiting for one to appear and, while it is new,
 // for it to listen. nil: the time is over.
+//
+// Of all that wait for a new backend only one tries, in short intervals that
+// grow with the time it takes; the others are woken when it has come through.
 func (p *port) dial() *net.TCPConn {
-	deadline := time.Now().Add(holdTime)
-	for delay := 2 * time.Millisecond; ; delay = min(2*delay, 200*time.Millisecond) {
-		order, since, changed := p.pick()
-		for _, a := range order {
-			if up := p.try(a); up != nil {
-				return up
-			}
+	began, mine := time.Now(), false
+	defer func() {
+		if mine {
+			<-p.probing
 		}
-		wait := time.Until(deadline)
-		if len(order) > 0 {
-			if time.Since(since) > startTime {
+	}()
+	for {
+		now := p.pick()
+		left := now.hold.Timeout - time.Since(began)
+		if len(now.order) > 0 {
+			if !mine && !now.proven {
+				select {
+				case p.probing <- struct{}{}:
+					mine = true
+				default:
+				}
+			}
+			again := maxProbeDelay // in case that who tries gives up
+			age := time.Since(now.since)
+			if mine || now.proven {
+				if up := p.tryAll(now); up != nil {
+					return up
+				}
+				again = probeDelay(age)
+			}
+			if age > now.hold.Timeout && time.Since(began) > deathNotice {
 				return nil // that is the service's answer
 			}
-			wait = min(wait, delay)
+			left = min(left, again)
 		}
-		if wait <= 0 {
+		if left <= 0 || now.hold.Off {
 			return nil
 		}
-		if !p.await(changed, wait) {
+		if !p.await(now.changed, left) {
 			return nil
 		}
 	}
 }
 
-func (p *port) try(a netip.AddrPort) *net.TCPConn {
+const (
+	maxProbeDelay = 50 * time.Millisecond
+	// deathNotice is how long it may take until one hears that a backend which
+	// refuses has died.
+	deathNotice = 100 * time.Millisecond
+)
+
+// probeDelay is how long to wait before a backend of this age is tried again:
+// the delay that it adds to a start is a small part of it.
+func probeDelay(age time.Duration) time.Duration {
+	return min(max(age/10, time.Millisecond), maxProbeDelay)
+}
+
+// tryAll connects to the first backend that takes it.
+func (p *port) tryAll(now choice) *net.TCPConn {
 	d := net.Dialer{Timeout: 3 * time.Second}
-	c, err := d.DialContext(p.ctx, "tcp", a.String())
-	if err != nil {
-		return nil
+	for _, a := range now.order {
+		c, err := d.DialContext(p.ctx, "tcp", a.String())
+		if err != nil {
+			continue
+		}
+		if p.accepted(a, now.turn) {
+			return c.(*net.TCPConn)
+		}
+		// SetBackends was called meanwhile: this one may be on its way out, and
+		// nobody waits for a connection that was not there before.
+		c.Close()
 	}
-	p.accepted(a)
-	return c.(*net.TCPConn)
+	return nil
 }
 
 // await waits for a change or for d; false when the port is gone.

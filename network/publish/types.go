@@ -3,6 +3,7 @@ package publish
 import (
 	"fmt"
 	"net/netip"
+	"time"
 )
 
 // Spec is a port to publish.
@@ -13,7 +14,31 @@ type Spec struct {
 	HostPortEnd uint16     // last of the range; 0: same as HostPort
 	Proto       string     // "tcp" (default) or "udp"
 	Project     string     // said to whom the port is refused
+	Hold        Hold       // what becomes of connections while nobody serves
 }
+
+// Hold says how connections are held while no backend takes them. The zero
+// value is the default.
+type Hold struct {
+	Off         bool          // they are closed at once
+	Timeout     time.Duration // how long one waits, and a new backend may refuse; 0: 30 s
+	Connections int           // how many wait at a time, more stay in the backlog; 0: 1024
+}
+
+func (h *Hold) normalize() {
+	if h.Timeout <= 0 {
+		h.Timeout = holdTime
+	}
+	if h.Connections <= 0 {
+		h.Connections = maxHeld
+	}
+}
+
+// Defaults of Hold.
+const (
+	maxHeld  = 1024
+	holdTime = 30 * time.Second
+)
 
 // Published is where a port was published.
 type Published struct {

@@ -101,18 +101,20 @@ func (r *relay) handle(key clientKey, data []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.clients[key]
-	order, _, changed := r.p.pick()
-	if c != nil && !containsAddr(order, c.addr) {
+	now := r.p.pick()
+	if c != nil && !containsAddr(now.order, c.addr) {
 		c.up.Close() // its backend is gone; its reader forgets it
 		delete(r.clients, key)
 		c = nil
 	}
-	if c == nil && len(order) == 0 {
-		r.wait(datagram{key: key, data: append([]byte(nil), data...), at: time.Now()}, changed)
+	if c == nil && len(now.order) == 0 {
+		if !now.hold.Off {
+			r.wait(datagram{key: key, data: append([]byte(nil), data...), at: time.Now()}, now)
+		}
 		return
 	}
 	if c == nil {
-		if c = r.admit(key, order[0]); c == nil {
+		if c = r.admit(key, now.order[0]); c == nil {
 			return
 		}
 	}
@@ -130,7 +132,7 @@ func containsAddr(order []netip.AddrPort, a netip.AddrPort) bool {
 }
 
 // wait keeps a datagram until there is a backend. Called with mu held.
-func (r *relay) wait(d datagram, changed <-chan struct{}) {
+func (r *relay) wait(d datagram, now choice) {
 	if len(r.waiting) == udpWaiting {
 		return
 	}
@@ -139,7 +141,7 @@ func (r *relay) wait(d datagram, changed <-chan struct{}) {
 		return
 	}
 	r.p.table.work.Go(func() {
-		if !r.p.await(changed, holdTime) {
+		if !r.p.await(now.changed, now.hold.Timeout) {
 			return
 		}
 		r.mu.Lock()
@@ -147,7 +149,7 @@ func (r *relay) wait(d datagram, changed <-chan struct{}) {
 		r.waiting = nil
 		r.mu.Unlock()
 		for _, d := range late {
-			if time.Since(d.at) < holdTime {
+			if time.Since(d.at) < now.hold.Timeout {
 				r.handle(d.key, d.data)
 			}
 		}
