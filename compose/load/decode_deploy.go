@@ -1,6 +1,10 @@
 package load
 
-import "devstack/compose"
+import (
+	"reflect"
+
+	"devstack/compose"
+)
 
 func deploy(n *node) (v compose.Deploy) {
 	v.Extensions = extensions(n)
@@ -132,7 +136,9 @@ func watchRule(n *node) (v compose.WatchRule) {
 		case "target":
 			v.Target = str(n)
 		case "exec":
-			v.Exec = ptr(hook(n))
+			if h := hook(n); !reflect.DeepEqual(h, compose.Hook{}) {
+				v.Exec = &h
+			}
 		case "include":
 			v.Include = strs(n)
 		case "ignore":

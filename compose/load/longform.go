@@ -85,9 +85,6 @@ func (c *conformer) longMapping(n *node, v *schema.Value, t *trail) *node {
 			if e.val.get("condition") == nil {
 				e.val.set("condition", e.at, textAt(e.at, compose.ConditionStarted))
 			}
-			if e.val.get("required") == nil {
-				e.val.set("required", e.at, boolAt(e.at, true))
-			}
 		}
 	}
 	return n
