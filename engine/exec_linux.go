@@ -8,7 +8,6 @@ import (
 	"os"
 	"sync"
 
-	"github.com/creack/pty"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -169,7 +168,7 @@ func converse(ctx context.Context, p *container.Process, se *server.Session, con
 				p.Signal(unix.Signal(sig))
 			case size := <-se.Resize:
 				if console != nil {
-					pty.Setsize(console, &pty.Winsize{Rows: size.Rows, Cols: size.Cols})
+					_ = container.Resize(console, size.Rows, size.Cols) // it may be gone
 				}
 			case <-stop:
 				return

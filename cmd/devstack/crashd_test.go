@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
@@ -39,7 +40,7 @@ func crashd() {
 			fmt.Fprintf(out, "hit %d\n", i+1)
 		}
 		out.Flush()
-		os.Exit(code)
+		syscall.Exit(code)
 	case "hits": // ADDR: print a numbered line for each request
 		var mu sync.Mutex
 		n := 0
@@ -78,7 +79,7 @@ func crashd() {
 
 func crashFail(why any) {
 	fmt.Fprintln(os.Stderr, why)
-	os.Exit(1)
+	syscall.Exit(1)
 }
 
 func pester(until string, urls []string) {

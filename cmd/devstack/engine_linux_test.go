@@ -133,8 +133,12 @@ func runInside(t *testing.T, script string) {
 			env.Vars = append(env.Vars, "PATH="+env.Getenv("BIN")+":"+os.Getenv("PATH"))
 			roots := state.Roots{Run: env.Getenv("DEVSTACK_RUN_ROOT"), Data: env.Getenv("DEVSTACK_DATA_ROOT")}
 			env.Defer(func() {
-				if log, err := os.ReadFile(roots.Log()); err == nil && len(log) > 0 {
+				log, err := os.ReadFile(roots.Log())
+				if err == nil && len(log) > 0 {
 					env.T().Log("engine.log:\n" + string(log))
+				}
+				if bytes.Contains(log, []byte("DATA RACE")) {
+					t.Error("the engine has a data race, see engine.log")
 				}
 				removeCgroups(roots.Tag())
 			})
@@ -143,7 +147,7 @@ func runInside(t *testing.T, script string) {
 		},
 		Cmds:                cmds,
 		WorkdirRoot:         work,
-		Deadline:            time.Now().Add(3 * patience),
+		Deadline:            time.Now().Add(6 * patience),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})

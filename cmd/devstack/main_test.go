@@ -9,18 +9,21 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// The tools end by syscall.Exit: os.Exit of a program built with -race sleeps
+// for a second first, and inside containers nothing can tell it not to.
 func TestMain(m *testing.M) {
 	beInit()
 	testscript.Main(m, map[string]func(){
 		"devstack": main,
-		"testd":    testd,
-		"crashd":   crashd,
+		"testd":    func() { testd(); syscall.Exit(0) },
+		"crashd":   func() { crashd(); syscall.Exit(0) },
 	})
 }
 
@@ -48,6 +51,8 @@ func setup(env *testscript.Env) error {
 		"DEVSTACK_RUN_ROOT="+filepath.Join(env.WorkDir, "run"),
 		"TERM=xterm",
 		"BIN="+bin,
+		// A program built with -race would sleep for a second at its end.
+		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"),
 	)
 	return os.MkdirAll(filepath.Join(env.WorkDir, "home"), 0o777)
 }

@@ -31,7 +31,7 @@ import (
 func testd() {
 	if len(os.Args) < 2 {
 		fmt.Fprintln(os.Stderr, "usage: testd http|lines|echo|env|exit|get|sleep|trap ...")
-		os.Exit(2)
+		syscall.Exit(2)
 	}
 	args := os.Args[2:]
 	switch os.Args[1] {
@@ -55,7 +55,7 @@ func testd() {
 			fmt.Fprintf(w, "%s from %s\n", strings.Join(args[1:], " "), host)
 		}))
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		syscall.Exit(1)
 	case "lines": // N: print lines, then wait for the end
 		n, _ := strconv.Atoi(args[0])
 		for i := range n {
@@ -79,12 +79,12 @@ func testd() {
 		fmt.Printf("uid=%d gid=%d cwd=%s host=%s\n", os.Getuid(), os.Getgid(), wd, host)
 	case "exit":
 		code, _ := strconv.Atoi(args[0])
-		os.Exit(code)
+		syscall.Exit(code)
 	case "get": // URL: print the answer, fail unless there is one
 		resp, err := (&http.Client{Timeout: 5 * time.Second}).Get(args[0])
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			syscall.Exit(1)
 		}
 		_, _ = io.Copy(os.Stdout, resp.Body)
 	case "udpserve": // ADDR: answer every datagram
@@ -97,7 +97,7 @@ func testd() {
 			}
 		}
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		syscall.Exit(1)
 	case "udp": // ADDR TEXT: send a datagram until there is an answer; print it
 		c, err := net.Dial("udp", args[0])
 		for buf := make([]byte, 1500); err == nil; {
@@ -105,40 +105,40 @@ func testd() {
 			_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 			if n, err := c.Read(buf); err == nil {
 				fmt.Printf("%s\n", buf[:n])
-				os.Exit(0)
+				syscall.Exit(0)
 			}
 		}
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		syscall.Exit(1)
 	case "lookup": // NAME: print its addresses
 		addrs, err := net.LookupHost(args[0])
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			syscall.Exit(1)
 		}
 		fmt.Println(strings.Join(addrs, " "))
 	case "write": // FILE TEXT
 		if err := os.WriteFile(args[0], []byte(strings.Join(args[1:], " ")+"\n"), 0o666); err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			syscall.Exit(1)
 		}
 	case "read": // FILE
 		data, err := os.ReadFile(args[0])
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			syscall.Exit(1)
 		}
 		os.Stdout.Write(data)
 	case "exists": // FILE: a healthcheck that a script controls
 		if _, err := os.Stat(args[0]); err != nil {
 			fmt.Println(err)
-			os.Exit(1)
+			syscall.Exit(1)
 		}
 	case "orphan": // as process 1: get a child that is not one's own, and never wait for it
 		c := exec.Command("sh", "-c", "(sleep 0.05; echo >/tmp/orphaned) & :")
 		if err := c.Run(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			syscall.Exit(1)
 		}
 		untilSignal()
 	case "sleep":
@@ -152,10 +152,10 @@ func testd() {
 	case "trap": // says which signal ended it, and ends with 3
 		fmt.Println("ready")
 		fmt.Println("got", untilSignal())
-		os.Exit(3)
+		syscall.Exit(3)
 	default:
 		fmt.Fprintln(os.Stderr, "testd: unknown", os.Args[1])
-		os.Exit(2)
+		syscall.Exit(2)
 	}
 }
 

@@ -12,11 +12,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
 	"devstack/compose"
 	"devstack/engine/api"
+	"devstack/engine/container"
 	"devstack/engine/logs"
 )
 
@@ -243,7 +243,7 @@ func (u *Unit) Resize(size api.TTYSize) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.console != nil {
-		u.m.warn(pty.Setsize(r.console, &pty.Winsize{Rows: size.Rows, Cols: size.Cols}))
+		u.m.warn(container.Resize(r.console, size.Rows, size.Cols))
 	}
 }
 

@@ -59,11 +59,16 @@ func NewRedirect(addr netip.Addr) (*Redirect, error) {
 	return &r, nil
 }
 
+// places finds the port where it is an attribute's whole value: message
+// numbers, which are random, can look like a port alone.
 func (r *Redirect) places(port uint16) []int {
+	attr := binary.NativeEndian.AppendUint16(nil, unix.NLA_HDRLEN+2)
+	attr = binary.NativeEndian.AppendUint16(attr, unix.NFTA_DATA_VALUE)
+	attr = binary.BigEndian.AppendUint16(attr, port)
 	var out []int
-	for i := 0; i+2 <= len(r.message); i++ {
-		if binary.BigEndian.Uint16(r.message[i:]) == port {
-			out = append(out, i)
+	for i := 0; i+len(attr) <= len(r.message); i++ {
+		if bytes.HasPrefix(r.message[i:], attr) {
+			out = append(out, i+unix.NLA_HDRLEN)
 		}
 	}
 	return out

@@ -10,7 +10,6 @@ import (
 	_ "devstack/engine/container/child"
 
 	_ "github.com/google/go-containerregistry/pkg/v1/remote"
-	_ "github.com/miekg/dns"
 	_ "github.com/moby/profiles/seccomp"
 	_ "github.com/vishvananda/netlink"
 	_ "golang.org/x/sys/unix"
