@@ -86,6 +86,7 @@ func (b *bench) devstackRun(path string, small []program, self program) {
 	for _, n := range b.sizes {
 		b.coldUp(t, n)
 	}
+	b.coldBuild(t)
 	b.memory(t)
 	keep, err := writeProject(b.dir, "keep", flatProject(1, t.image))
 	if err == nil {

@@ -32,6 +32,10 @@ func (t tool) target(name string) float64 {
 		return 2
 	case "up chain of 10, healthy":
 		return 60
+	case cachedBuild:
+		return 3
+	case changedBuild:
+		return 8
 	}
 	return noTarget
 }
@@ -68,6 +72,7 @@ func (b *bench) coldUp(t tool, n int) {
 
 // verbs measures what every tool has.
 func (b *bench) verbs(t tool) {
+	b.builds(t)
 	for _, n := range b.sizes {
 		b.upDown(t, n)
 	}
