@@ -78,7 +78,7 @@ func (b *bench) coldBuild(t tool) {
 			times = append(times, took)
 		}
 	}
-	b.report.time(t.name, name, times, b.baseline, t.target(cachedBuild))
+	b.report.time(t.name, name, times, b.baseline, noTarget)
 }
 
 // writeBuild makes a project whose service is built: two COPYs, each with a

@@ -149,9 +149,33 @@ func (s *Store) Put(ctx context.Context, fresh ...Entry) error {
 }
 
 // Set is Put for names that stand for these images from now on and nothing
-// else, on any platform.
+// else, on any platform. Where that is so already nothing is written: a build
+// of which every step is cached costs no fsync.
 func (s *Store) Set(ctx context.Context, fresh ...Entry) error {
+	if old, err := s.entries(); err == nil && isSet(old, fresh) {
+		return nil
+	}
 	return s.add(ctx, fresh, func(old, e Entry) bool { return old.Ref == e.Ref })
+}
+
+// isSet says whether names stand for just these images.
+func isSet(entries, fresh []Entry) bool {
+	n := 0
+	for _, old := range entries {
+		if !slices.ContainsFunc(fresh, func(e Entry) bool { return e.Ref == old.Ref }) {
+			continue
+		}
+		if !slices.ContainsFunc(fresh, func(e Entry) bool {
+			if e.Added.IsZero() {
+				e.Added = old.Added
+			}
+			return same(e, old)
+		}) {
+			return false
+		}
+		n++
+	}
+	return n == len(fresh)
 }
 
 func (s *Store) add(ctx context.Context, fresh []Entry, replaces func(old, e Entry) bool) error {
