@@ -1,0 +1,102 @@
+package watch
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Explanation says what a path triggers and why, or why nothing.
+type Explanation struct {
+	Path  string
+	Model *ModelFile // the path is a file of the model
+	Rules []RuleVerdict
+}
+
+// RuleVerdict is what one rule makes of a path.
+type RuleVerdict struct {
+	Rule    *Rule
+	Matches bool
+	Target  string
+	Why     string
+}
+
+// Explain looks at every rule whose path holds the given one; where there is
+// none, at no rule.
+func (r *Rules) Explain(path string) Explanation {
+	e := Explanation{Path: path}
+	if i := slices.IndexFunc(r.model, func(f ModelFile) bool { return f.Path == path }); i >= 0 {
+		e.Model = &r.model[i]
+	}
+	for _, x := range r.rules {
+		v, set := x.scope.judge(path)
+		if v == outside {
+			continue
+		}
+		e.Rules = append(e.Rules, RuleVerdict{Rule: x, Matches: v == matched, Target: x.target(path), Why: x.why(v, set, path)})
+	}
+	return e
+}
+
+func (x *Rule) why(v verdict, set *patterns, path string) string {
+	rel, _ := below(x.scope.base, path)
+	switch v {
+	case notGlobbed:
+		return "does not match " + x.Path
+	case notIncluded:
+		return "is matched by none of the rule's include patterns: " + strings.Join(x.scope.include.lines, ", ")
+	case temporary:
+		return fmt.Sprintf("%s is what git or an editor keeps for itself", filepath.Base(rel))
+	case muted:
+		return "is part of a feedback loop: the service writes it itself"
+	case ignored:
+		rel, _ := below(set.root, path)
+		return fmt.Sprintf("is ignored by %s: %s", set.name, set.cause(rel))
+	}
+	why := "is " + x.Path
+	switch {
+	case x.scope.glob != nil:
+		why = "matches " + x.Path
+	case rel != "":
+		why = "is in " + x.Path
+	}
+	if x.Bound != "" && x.Target != "" {
+		why += "; nothing is copied, because the bind mount " + x.Bound + " shows it to the container"
+	}
+	return why
+}
+
+// Name is how messages call the rule: where it is from and what it does.
+func (x *Rule) Name() string {
+	from := fmt.Sprintf("develop.watch[%d]", x.Index)
+	if x.Derived != "" {
+		from = x.Derived
+	} else if x.Pos.IsValid() {
+		from = x.Pos.String()
+	}
+	return x.Service + ": " + x.Action + " (" + from + ")"
+}
+
+// String is the explanation as `watch --explain` prints it.
+func (e Explanation) String() string {
+	var b strings.Builder
+	b.WriteString(e.Path + "\n")
+	if e.Model != nil {
+		fmt.Fprintf(&b, "  is a %s: the project is loaded again and the difference applied\n", e.Model.Kind)
+	}
+	for _, v := range e.Rules {
+		if v.Matches {
+			fmt.Fprintf(&b, "  %s\n    because it %s\n", v.Rule.Name(), v.Why)
+			if v.Rule.Syncs() {
+				fmt.Fprintf(&b, "    copied to %s\n", v.Target)
+			}
+			continue
+		}
+		fmt.Fprintf(&b, "  not %s\n    because it %s\n", v.Rule.Name(), v.Why)
+	}
+	if e.Model == nil && len(e.Rules) == 0 {
+		b.WriteString("  triggers nothing: no rule's path holds it\n")
+	}
+	return b.String()
+}
