@@ -41,3 +41,15 @@ func exactArgs(n int, names ...string) cobra.PositionalArgs {
 		return atLeast(cmd, args)
 	}
 }
+
+// rangeArgs asks for at least n of the named arguments, and takes no more than
+// all of them.
+func rangeArgs(n int, names ...string) cobra.PositionalArgs {
+	atLeast := minArgs(n, names[:n]...)
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > len(names) {
+			return fmt.Errorf("%s takes no more than %s\n\nUsage:  %s", cmd.CommandPath(), strings.Join(names, " and "), cmd.UseLine())
+		}
+		return atLeast(cmd, args)
+	}
+}

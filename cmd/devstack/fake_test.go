@@ -64,6 +64,7 @@ func cmdFakeEngine(ts *testscript.TestScript, neg bool, args []string) {
 	for _, op := range []string{
 		api.OpStatus, api.OpShutdown, api.OpUp, api.OpDown, api.OpStart, api.OpStop, api.OpRestart, api.OpKill,
 		api.OpRemove, api.OpPs, api.OpLs, api.OpLogs, api.OpWait, api.OpPull, api.OpPush, api.OpEvents,
+		api.OpPause, api.OpUnpause, api.OpTop, api.OpStats, api.OpVolumes, api.OpCommit,
 	} {
 		server.Handle(s, op, func(ctx context.Context, req json.RawMessage, emit func(api.Message)) (json.RawMessage, error) {
 			if op == api.OpShutdown {
@@ -72,7 +73,7 @@ func cmdFakeEngine(ts *testscript.TestScript, neg bool, args []string) {
 			return f.answer(ctx, op, req, emit)
 		})
 	}
-	for _, op := range []string{api.OpExec, api.OpRun, api.OpAttach} {
+	for _, op := range []string{api.OpExec, api.OpRun, api.OpAttach, api.OpExport, api.OpCopyFrom, api.OpCopyTo} {
 		server.HandleDuplex(s, op, func(ctx context.Context, req json.RawMessage, se *server.Session) (int, error) {
 			return f.converse(ctx, op, req, se)
 		})

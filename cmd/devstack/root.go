@@ -30,6 +30,7 @@ func verbs() []verb {
 	return []verb{
 		{"attach", newAttachCmd},
 		{"build", newBuildCmd},
+		{"commit", newCommitCmd},
 		{"config", newConfigCmd},
 		{"create", newCreateCmd},
 		{"doctor", newDoctorCmd},
@@ -38,6 +39,7 @@ func verbs() []verb {
 		{"engine", newEngineCmd},
 		{"events", newEventsCmd},
 		{"exec", newExecCmd},
+		{"export", newExportCmd},
 		{"history", newHistoryCmd},
 		{"image", newImageCmd},
 		{"images", newImagesCmd},
@@ -47,6 +49,7 @@ func verbs() []verb {
 		{"logout", newLogoutCmd},
 		{"logs", newLogsCmd},
 		{"ls", newLsCmd},
+		{"pause", newPauseCmd},
 		{"port", newPortCmd},
 		{"prune", newPruneCmd},
 		{"ps", newPsCmd},
@@ -58,10 +61,14 @@ func verbs() []verb {
 		{"save", newSaveCmd},
 		{"scale", newScaleCmd},
 		{"start", newStartCmd},
+		{"stats", newStatsCmd},
 		{"stop", newStopCmd},
 		{"tag", newTagCmd},
+		{"top", newTopCmd},
+		{"unpause", newUnpauseCmd},
 		{"up", newUpCmd},
 		{"version", newVersionCmd},
+		{"volumes", newVolumesCmd},
 		{"wait", newWaitCmd},
 	}
 }

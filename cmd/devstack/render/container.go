@@ -1,7 +1,6 @@
 package render
 
 import (
-	"encoding/json"
 	"io"
 	"maps"
 	"slices"
@@ -144,14 +143,7 @@ func Containers(w io.Writer, format string, rows []Container) error {
 		}
 		return Table(w, []string{"NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS"}, cells)
 	case "json":
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		for _, r := range rows {
-			if err := enc.Encode(r); err != nil {
-				return err
-			}
-		}
-		return nil
+		return JSONLines(w, rows)
 	}
 	return Template(w, format, containerHeaders(), rows)
 }

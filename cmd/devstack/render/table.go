@@ -29,6 +29,18 @@ func table(w io.Writer, minWidth int, headers []string, rows [][]string) error {
 	return tw.Flush()
 }
 
+// JSONLines writes one object a line, as Docker's commands do for `json`.
+func JSONLines[T any](w io.Writer, rows []T) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	for _, r := range rows {
+		if err := enc.Encode(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Template writes one line a row with a Go template. A format that begins
 // with "table " gets a header line (made by running the template over headers)
 // and aligned columns.

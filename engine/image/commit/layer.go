@@ -67,6 +67,15 @@ func Layer(ctx context.Context, s *store.Store, upper string, o Options) (image.
 	return l, nil
 }
 
+// Tar writes the tree at dir as it is, without marks of overlayfs.
+func Tar(ctx context.Context, w io.Writer, dir string) error {
+	tw := tar.NewWriter(w)
+	if err := pack(ctx, tw, dir, Options{Keep: true, Devices: true}); err != nil {
+		return fmt.Errorf("export files: %w", err)
+	}
+	return tw.Close()
+}
+
 // writeBlob packs the tree into a blob of the store.
 func writeBlob(ctx context.Context, s *store.Store, upper string, o Options) (image.Layer, error) {
 	blob, err := s.NewBlob()
