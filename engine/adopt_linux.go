@@ -45,6 +45,7 @@ func (e *Engine) adopt(ctx context.Context, restored map[string]*os.File) error 
 				}
 			}
 		}
+		errs = append(errs, p.Supplant(ctx))
 	}
 	return errors.Join(append(errs, e.sweep(ctx, known), e.drop(restored))...)
 }

@@ -342,6 +342,8 @@ func (u *up) retirePorts(pl *plan.Plan) (restore []func(context.Context) error) 
 		}
 		s, declared := u.req.Project.Services[op.Service]
 		switch {
+		case op.Kind == plan.Recreate && unit.StartsFirst(&s):
+			// Its successor starts beside it.
 		case op.Kind == plan.Recreate:
 			restore = append(restore, unit.RetirePorts(&s))
 		case op.Kind == plan.Remove && !declared:
@@ -367,6 +369,7 @@ func (u *up) execute(ctx context.Context, pl *plan.Plan) error {
 		Among: func(s string) bool { return slices.Contains(u.selected, s) },
 	}
 	defer u.closePorts(pl)
+	defer func() { u.e.warn(u.p.Supplant(context.WithoutCancel(ctx))) }() // what did not come to take over
 	return x.Run(ctx, pl)
 }
 

@@ -18,7 +18,6 @@ func pendingKeys() []string {
 		"deploy.resources.reservations.devices",
 		"deploy.resources.reservations.generic_resources",
 		"deploy.rollback_config",
-		"deploy.update_config",
 		"develop",
 		"external_links",
 		"gpus",

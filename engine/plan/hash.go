@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 
 	"devstack/compose"
 )
@@ -23,6 +24,10 @@ func ServiceHash(s compose.Service) string {
 	s.EnvFile = nil
 	s.LabelFile = nil
 	s.Attach = nil
+	if _, own := s.Extensions[compose.ExtensionKey]; own {
+		s.Extensions = maps.Clone(s.Extensions)
+		delete(s.Extensions, compose.ExtensionKey)
+	}
 	if s.Deploy != nil {
 		d := *s.Deploy
 		d.Replicas = nil

@@ -35,6 +35,8 @@ type Container struct {
 	Image      image.Image     `json:"image"`
 	ConfigHash string          `json:"config_hash"`
 	Created    time.Time       `json:"created"`
+	// Replaces is the container beside which this one starts, until it takes over.
+	Replaces string `json:"replaces,omitempty"`
 
 	// Anonymous maps a container path to the volume made for it.
 	Anonymous map[string]string `json:"anonymous,omitempty"`

@@ -221,7 +221,7 @@ func (u *Unit) peer(mode string) (*Unit, error) {
 // announce tells DNS and the published ports what can be reached now.
 func (u *Unit) announce() {
 	rec := u.Record()
-	running := rec.State == api.StateRunning
+	running := rec.State == api.StateRunning && rec.Replaces == ""
 	for _, ep := range rec.Endpoints {
 		if !running {
 			u.m.names.drop(ep.Network, u.id)

@@ -31,6 +31,7 @@ type Birth struct {
 	Generation int
 	Anonymous  map[string]string // volumes taken over from the generation before
 	UseAliases bool              // a one-off container answers to the service's names
+	Replaces   string            // the container beside which it is to start
 }
 
 // Create makes a container without starting anything in it: root, volumes,
@@ -45,7 +46,7 @@ func (p *Project) Create(ctx context.Context, b Birth) (_ *Unit, err error) {
 	rec := state.Container{
 		ID: newID(), Name: b.Name, Project: p.Name, Service: b.Service.Name, Number: b.Number,
 		Generation: b.Generation, OneOff: b.OneOff, AutoRemove: b.AutoRemove, Declared: b.Service,
-		Image: b.Image, ConfigHash: b.ConfigHash, Created: time.Now(),
+		Image: b.Image, ConfigHash: b.ConfigHash, Created: time.Now(), Replaces: b.Replaces,
 		Anonymous: map[string]string{}, Run: state.Run{State: api.StateCreated},
 	}
 	for target, volume := range b.Anonymous {

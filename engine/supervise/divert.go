@@ -30,7 +30,12 @@ const (
 	drainTimeout = time.Second
 )
 
-func holdOf(s *compose.Service) compose.Hold {
+// holdOf is what the project says now; it makes no new container necessary.
+func (p *Project) holdOf(s *compose.Service) compose.Hold {
+	declared, _ := p.Declared()
+	if now, ok := declared.Services[s.Name]; ok {
+		s = &now
+	}
 	h, _ := s.Hold() // the loader has refused what cannot be read
 	h.Timeout = cmp.Or(h.Timeout, holdTimeout)
 	h.Drain = cmp.Or(h.Drain, drainTimeout)
@@ -41,7 +46,7 @@ func holdOf(s *compose.Service) compose.Hold {
 // its process and waits for the requests under way.
 func (u *Unit) divert(ctx context.Context) {
 	rec := u.Record()
-	hold := holdOf(&rec.Declared)
+	hold := u.p.holdOf(&rec.Declared)
 	if len(rec.Published) == 0 || rec.State != api.StateRunning || hold.Off {
 		return
 	}
@@ -49,6 +54,14 @@ func (u *Unit) divert(ctx context.Context) {
 	u.diverted = true
 	u.mu.Unlock()
 	u.announce()
+	if hold.Drain > 0 {
+		u.drain(ctx, hold.Drain)
+	}
+}
+
+// drain waits for the requests under way, no longer than limit.
+func (u *Unit) drain(ctx context.Context, limit time.Duration) {
+	rec := u.Record()
 	var ports []uint16
 	for _, p := range rec.Declared.Ports {
 		if protocol(p) == "tcp" {
@@ -63,10 +76,10 @@ func (u *Unit) divert(ctx context.Context) {
 		}
 		owner = peer
 	}
-	if len(ports) == 0 || hold.Drain < 0 {
+	if len(ports) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, hold.Drain)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := u.m.Network.Drain(ctx, owner.id, ports); err != nil && ctx.Err() == nil {
 		u.m.warn(err)
@@ -90,7 +103,7 @@ func (u *Unit) warmUp(r *run, c *container.Container) {
 	if !warming || u.Record().Health != api.HealthStarting {
 		return
 	}
-	time.AfterFunc(holdOf(&u.rec.Declared).Timeout, func() {
+	time.AfterFunc(u.p.holdOf(&u.rec.Declared).Timeout, func() {
 		if r.current() != c {
 			return
 		}
@@ -103,13 +116,14 @@ func (u *Unit) warmUp(r *run, c *container.Container) {
 
 // takesClients reports whether the published ports lead to the container.
 func (u *Unit) takesClients(rec *state.Container) bool {
+	hold := u.p.holdOf(&rec.Declared)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if rec.State != api.StateRunning || u.diverted {
+	if rec.State != api.StateRunning || rec.Replaces != "" || u.diverted {
 		return false
 	}
 	if rec.Health != api.HealthStarting {
 		return true
 	}
-	return !u.warming || holdOf(&rec.Declared).Off
+	return !u.warming || hold.Off
 }

@@ -154,7 +154,7 @@ func (x *Execution) act(ctx context.Context, op plan.Op) error {
 	case plan.RemoveVolume:
 		return x.removeVolume(ctx, op)
 	case plan.CreateContainer:
-		_, err := x.create(ctx, op, nil)
+		_, err := x.create(ctx, op, nil, "")
 		return err
 	case plan.Recreate:
 		return x.recreate(ctx, op)
@@ -176,12 +176,14 @@ func (x *Execution) act(ctx context.Context, op plan.Op) error {
 	return nil
 }
 
-func (x *Execution) create(ctx context.Context, op plan.Op, old *Unit) (*Unit, error) {
+// create makes a container, the next generation of old where there is one;
+// replaces is the id of the one beside which it is to start.
+func (x *Execution) create(ctx context.Context, op plan.Op, old *Unit, replaces string) (*Unit, error) {
 	declared, _ := x.Project.Declared()
 	s := declared.Services[op.Service]
 	b := Birth{
 		Name: op.Object, Service: s, Number: op.Number,
-		Image: x.Images[op.Service], ConfigHash: x.Hashes[op.Service], Generation: 1,
+		Image: x.Images[op.Service], ConfigHash: x.Hashes[op.Service], Generation: 1, Replaces: replaces,
 	}
 	if old != nil {
 		rec := old.Record()
@@ -198,15 +200,19 @@ func (x *Execution) create(ctx context.Context, op plan.Op, old *Unit) (*Unit, e
 func (x *Execution) recreate(ctx context.Context, op plan.Op) error {
 	old := x.Project.byID(op.ID)
 	if old == nil {
-		_, err := x.create(ctx, op, nil)
+		_, err := x.create(ctx, op, nil, "")
 		return err
+	}
+	declared, _ := x.Project.Declared()
+	if s := declared.Services[op.Service]; startsFirst(&s, old) {
+		return x.createBeside(ctx, op, old)
 	}
 	defer old.HoldPorts()()
 	old.divert(ctx)
 	if err := old.Remove(ctx, x.Timeout, x.RenewAnon); err != nil {
 		return err
 	}
-	u, err := x.create(ctx, op, old)
+	u, err := x.create(ctx, op, old, "")
 	if err == nil {
 		u.inheritPorts()
 	}
@@ -231,7 +237,15 @@ func (x *Execution) start(ctx context.Context, op plan.Op) error {
 		}
 	}
 	x.progress(op, api.Working, "Starting", op.Cause)
-	return u.Start(ctx)
+	old := x.Project.byID(u.Record().Replaces)
+	err := u.Start(ctx)
+	switch {
+	case old == nil:
+		return err
+	case err != nil:
+		return errors.Join(err, u.Remove(context.WithoutCancel(ctx), x.Timeout, false))
+	}
+	return x.succeed(ctx, op, u, old)
 }
 
 func (x *Execution) remove(ctx context.Context, op plan.Op) error {

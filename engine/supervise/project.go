@@ -103,7 +103,7 @@ func (p *Project) Units() []*Unit {
 		us = append(us, u)
 	}
 	slices.SortFunc(us, func(a, b *Unit) int {
-		return cmp.Or(cmp.Compare(a.service, b.service), cmp.Compare(a.number, b.number), cmp.Compare(a.name, b.name))
+		return cmp.Or(cmp.Compare(a.service, b.service), cmp.Compare(a.number, b.number), cmp.Compare(a.name, b.name), byGeneration(a, b))
 	})
 	return us
 }
@@ -114,9 +114,10 @@ func (p *Project) ServiceUnits(service string) []*Unit {
 	return slices.DeleteFunc(us, func(u *Unit) bool { return u.service != service || u.oneOff })
 }
 
-// find is the container that carries a service's number.
+// find is the container that carries a service's number: of two generations
+// the newer one.
 func (p *Project) find(service string, number int) *Unit {
-	for _, u := range p.ServiceUnits(service) {
+	for _, u := range slices.Backward(p.ServiceUnits(service)) {
 		if u.number == number {
 			return u
 		}

@@ -56,33 +56,33 @@ func protocol(p compose.Port) string {
 }
 
 // publishSpec is what the network has to open for port i of s.
-func publishSpec(project string, s *compose.Service, i, number int, owner string) (network.PublishSpec, error) {
-	p := s.Ports[i]
+func (p *Project) publishSpec(s *compose.Service, i, number int, owner string) (network.PublishSpec, error) {
+	port := s.Ports[i]
 	// Without an address the network chooses: loopback, IPv4 and IPv6.
-	hold := holdOf(s)
+	hold := p.holdOf(s)
 	spec := network.PublishSpec{
-		Key: portKey(project, s, i, number, owner), Proto: protocol(p), Project: project,
+		Key: portKey(p.Name, s, i, number, owner), Proto: protocol(port), Project: p.Name,
 		Hold: publish.Hold{Off: hold.Off, Timeout: hold.Timeout, Connections: hold.Connections},
 	}
-	if p.HostIP != "" {
-		addr, err := netip.ParseAddr(strings.Trim(p.HostIP, "[]"))
+	if port.HostIP != "" {
+		addr, err := netip.ParseAddr(strings.Trim(port.HostIP, "[]"))
 		if err != nil {
-			return spec, fmt.Errorf("host address %q: %w", p.HostIP, err)
+			return spec, fmt.Errorf("host address %q: %w", port.HostIP, err)
 		}
 		spec.HostIP = addr
 	}
-	first, last, isRange := strings.Cut(p.Published, "-")
+	first, last, isRange := strings.Cut(port.Published, "-")
 	if first != "" {
 		n, err := strconv.ParseUint(first, 10, 16)
 		if err != nil {
-			return spec, fmt.Errorf("published port %q: %w", p.Published, err)
+			return spec, fmt.Errorf("published port %q: %w", port.Published, err)
 		}
 		spec.HostPort, spec.HostPortEnd = uint16(n), uint16(n)
 	}
 	if isRange {
 		n, err := strconv.ParseUint(last, 10, 16)
 		if err != nil {
-			return spec, fmt.Errorf("published port %q: %w", p.Published, err)
+			return spec, fmt.Errorf("published port %q: %w", port.Published, err)
 		}
 		spec.HostPortEnd = uint16(n)
 	}
@@ -99,7 +99,7 @@ func (p *Project) Publish(ctx context.Context, s *compose.Service, number int, o
 	var out []api.Port
 	var opened []string
 	for i, port := range s.Ports {
-		spec, err := publishSpec(p.Name, s, i, number, owner)
+		spec, err := p.publishSpec(s, i, number, owner)
 		var at network.Published
 		fresh := false
 		if err == nil {
@@ -123,7 +123,7 @@ func (p *Project) Publish(ctx context.Context, s *compose.Service, number int, o
 // same ones again, where it can.
 func (p *Project) Republish(ctx context.Context, rec *state.Container) ([]api.Port, error) {
 	for i := range min(len(rec.Declared.Ports), len(rec.Published)) {
-		spec, err := publishSpec(p.Name, &rec.Declared, i, rec.Number, portOwner(rec))
+		spec, err := p.publishSpec(&rec.Declared, i, rec.Number, portOwner(rec))
 		if err != nil {
 			return nil, err
 		}
