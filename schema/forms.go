@@ -29,7 +29,7 @@ var (
 	pairs   = Value{List: &text, Map: &anyScalar, Short: Pairs, Merge: Keyed}
 	options = Value{Map: &option}
 	textMap = Value{Map: &text}
-	hosts   = Value{List: &text, Map: &Value{Scalar: Text | Null, List: &text}, Short: Hosts}
+	hosts   = Value{List: &text, Map: &Value{Scalar: Text, List: &text}, Short: Hosts}
 	command = Value{Scalar: Text | Null, List: &text, Short: Words, Merge: Replace}
 
 	// external: a truth, or (deprecated) a mapping with the real name.

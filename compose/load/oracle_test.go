@@ -62,7 +62,6 @@ func knownDifferences() map[string]string {
 		"device-without-target":   "a CDI device has no target; compose-go wants one in the long form",
 		"documents-trailing":      "compose-go refuses an empty document at the end",
 		"environment-date":        "compose-go rewrites what looks like a date; a variable's text stays here",
-		"extra-hosts-null":        "we take a host without an address as one with an empty list",
 		"pid-null":                "the specification allows it; compose-go panics",
 		"ssh-map":                 "compose-go cannot print what it has read",
 		"storage-opt-types":       "the specification allows any scalar; compose-go takes text and numbers",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -33,6 +34,8 @@ func (ld *loader) verify(p *compose.Project) {
 	v.resources()
 	v.names()
 	v.publishedPorts()
+	v.addresses()
+	v.notices()
 	if _, err := graph.New(p); err != nil {
 		var cycle *graph.CycleError
 		if errors.As(err, &cycle) && len(cycle.Edges) > 1 { // a service that needs itself is reported already
@@ -285,6 +288,7 @@ func (v *verifier) mounts(s *compose.Service) {
 			v.fault(s, "add source", at("volumes", n), "volumes.%s of service %q is of type %s and has no source", n, s.Name, m.Type)
 		}
 		mount(m.Target, "volumes", n)
+		v.mount(s, m, n)
 	}
 	if s.Develop == nil {
 		return
@@ -294,6 +298,51 @@ func (v *verifier) mounts(s *compose.Service) {
 			v.fault(s, "", at("develop", "watch", strconv.Itoa(i)), "services.%s.develop.watch: action %s needs a target", s.Name, w.Action)
 		}
 	}
+}
+
+// mount checks one mount for what cannot be carried out.
+func (v *verifier) mount(s *compose.Service, m compose.Mount, n string) {
+	if m.Target == "/" {
+		v.fault(s, "the root comes from the image", at("volumes", n), "volumes.%s of service %q covers the whole file system", n, s.Name)
+	}
+	if m.Type == compose.MountTmpfs && m.Source != "" {
+		v.fault(s, "remove source", at("volumes", n, "source"), "volumes.%s of service %q is of type tmpfs, which has no source", n, s.Name)
+	}
+	for _, o := range []struct {
+		key string
+		set bool
+	}{{"bind", m.Bind != nil && m.Type != compose.MountBind}, {"tmpfs", m.Tmpfs != nil && m.Type != compose.MountTmpfs}, {"image", m.Image != nil && m.Type != compose.MountImage}} {
+		if o.set && v.p.Positions[compose.Path("services", s.Name, "volumes", n, o.key)].IsValid() {
+			v.notice(fmt.Sprintf("volumes.%s of service %q is of type %s: its %s options have no effect", n, s.Name, m.Type, o.key), "", "services", s.Name, "volumes", n, o.key)
+		}
+	}
+	for _, sub := range [][2]string{{"volume", subpathOf(m.Volume)}, {"image", imageSubpath(m.Image)}} {
+		if sub[1] == "" {
+			continue
+		}
+		if path.IsAbs(sub[1]) || sub[1] == ".." || strings.HasPrefix(path.Clean(sub[1]), "../") {
+			v.fault(s, "a path relative to the top, without ..", at("volumes", n, sub[0], "subpath"), "volumes.%s of service %q: subpath %s leaves the %s", n, s.Name, quote(sub[1]), sub[0])
+		}
+	}
+	if m.Type == compose.MountBind && m.Bind != nil && !m.Bind.CreateHostPath {
+		if _, err := os.Stat(m.Source); errors.Is(err, os.ErrNotExist) {
+			v.ld.atStart(v.p, fmt.Sprintf("volumes.%s of service %q: %s does not exist", n, s.Name, showName(v.ld.cwd, m.Source)), "create it, or remove create_host_path: false", "services", s.Name, "volumes", n, "source")
+		}
+	}
+}
+
+func subpathOf(o *compose.MountVolumeOpts) string {
+	if o == nil {
+		return ""
+	}
+	return o.Subpath
+}
+
+func imageSubpath(o *compose.MountImageOpts) string {
+	if o == nil {
+		return ""
+	}
+	return o.Subpath
 }
 
 // requests checks what is asked of devices.

@@ -49,7 +49,8 @@ func (v *verifier) resources() {
 func (v *verifier) subnets(key string, n compose.Network) {
 	for i, pool := range n.IPAM.Config {
 		fault := func(word, value, why string) {
-			v.ld.faultAt(v.p, fmt.Sprintf("networks.%s: %s %s %s", key, word, quote(value), why), "", "networks", key, "ipam", "config", strconv.Itoa(i), word)
+			keys := append([]string{"networks", key, "ipam", "config", strconv.Itoa(i)}, strings.Split(word, ".")...)
+			v.ld.faultAt(v.p, fmt.Sprintf("networks.%s: %s %s %s", key, word, quote(value), why), "", keys...)
 		}
 		var subnet netip.Prefix
 		for _, f := range [2][2]string{{"subnet", pool.Subnet}, {"ip_range", pool.IPRange}} {
@@ -62,6 +63,17 @@ func (v *verifier) subnets(key string, n compose.Network) {
 			}
 			if f[0] == "subnet" {
 				subnet = prefix
+			} else if err == nil && subnet.IsValid() && (!subnet.Contains(prefix.Addr()) || prefix.Bits() < subnet.Bits()) {
+				fault(f[0], f[1], "is not in the subnet "+pool.Subnet)
+			}
+		}
+		for _, name := range keysOf(pool.AuxAddresses) {
+			addr, err := netip.ParseAddr(pool.AuxAddresses[name])
+			switch {
+			case err != nil:
+				fault("aux_addresses."+name, pool.AuxAddresses[name], "is not an IP address")
+			case subnet.IsValid() && !subnet.Contains(addr):
+				fault("aux_addresses."+name, pool.AuxAddresses[name], "is not in the subnet "+pool.Subnet)
 			}
 		}
 		if pool.Gateway != "" {
@@ -162,7 +174,11 @@ func (v *verifier) publishedPorts() {
 					if other.service == name {
 						message = fmt.Sprintf("port %s is published twice by service %s", key, name)
 					}
-					v.ld.atStart(v.p, message, "the other one is at "+other.pos.String(), "services", name, "ports", strconv.Itoa(i))
+					hint := "the other one is at " + other.pos.String()
+					if other.service == name && other.pos.File != mine.pos.File {
+						hint += "; lists are appended: write ports: !override to replace it"
+					}
+					v.ld.atStart(v.p, message, hint, "services", name, "ports", strconv.Itoa(i))
 					break
 				}
 			}
