@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 )
@@ -36,6 +37,25 @@ func (p *Project) Pos(keys ...string) Pos { return p.Positions.Find(Path(keys...
 
 // ServiceNames are the names of the enabled services, sorted.
 func (p *Project) ServiceNames() []string { return slices.Sorted(maps.Keys(p.Services)) }
+
+// BuiltImages maps every name of an image that builds of the project give to
+// the service that is built, also where that is disabled.
+func (p *Project) BuiltImages() map[string]string {
+	out := map[string]string{}
+	for _, services := range []map[string]Service{p.Disabled, p.Services} {
+		for _, name := range slices.Sorted(maps.Keys(services)) {
+			s := services[name]
+			if s.Build == nil {
+				continue
+			}
+			out[cmp.Or(s.Image, p.Name+"-"+name)] = name
+			for _, tag := range s.Build.Tags {
+				out[tag] = name
+			}
+		}
+	}
+	return out
+}
 
 // Network is a top-level network.
 type Network struct {

@@ -33,6 +33,7 @@ func (e *Engine) Build(ctx context.Context, req api.BuildRequest, emit func(api.
 	}
 	defer done()
 	if req.Check {
+		b.readOnly = true
 		return b.check(ctx, services)
 	}
 	built, err := b.all(ctx, services)
@@ -94,6 +95,9 @@ type builds struct {
 	req     *api.BuildRequest
 	emit    func(api.Message)
 	remote  *registry.Client // with the credentials of the request
+	pins    pins
+	// readOnly builds nothing, also not for additional contexts.
+	readOnly bool
 
 	mu   sync.Mutex
 	done map[string]func() (image.Image, error)
@@ -106,7 +110,10 @@ func (e *Engine) newBuilds(req *api.BuildRequest, emit func(api.Message)) (_ *bu
 		return nil, nil, err
 	}
 	remote, done := e.registryFor(req.Credentials)
-	return &builds{e: e, builder: b, req: req, emit: emit, remote: remote, done: map[string]func() (image.Image, error){}}, done, nil
+	return &builds{
+		e: e, builder: b, req: req, emit: emit, remote: remote, pins: pinsOf(req.Lock, req.Project),
+		done: map[string]func() (image.Image, error){},
+	}, done, nil
 }
 
 // all builds services in parallel; the error names every one that failed.
@@ -216,6 +223,7 @@ func (b *builds) progress(id string, ev build.Event) {
 func (b *builds) request(ctx context.Context, s *compose.Service, trail []string) (build.Request, error) {
 	d := s.Build
 	req := build.Request{
+		Resolve: b.pins.resolve,
 		Project: b.req.Project.Name, Dockerfile: d.Dockerfile, Inline: d.DockerfileInline, Target: d.Target,
 		Args: maps.Clone(d.Args), Labels: d.Labels, Contexts: map[string]source.Spec{},
 		ExtraHosts: d.ExtraHosts, ShmSize: int64(d.ShmSize), Ulimits: d.Ulimits, Network: d.Network,
@@ -290,8 +298,10 @@ func (b *builds) contexts(ctx context.Context, req *build.Request, d *compose.Bu
 		}
 		if spec.Kind == source.KindService {
 			other := spec.Ref
-			if _, err := b.service(ctx, other, trail); err != nil {
-				return err
+			if !b.readOnly {
+				if _, err := b.service(ctx, other, trail); err != nil {
+					return err
+				}
 			}
 			s := b.req.Project.Services[other]
 			spec = source.Spec{Kind: source.KindImage, Ref: imageName(b.req.Project.Name, other, &s)}

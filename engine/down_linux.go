@@ -187,13 +187,13 @@ func (e *Engine) removeImages(ctx context.Context, refs []string, emit func(api.
 			continue
 		}
 		id := "Image " + ref
-		img, err := e.images.Lookup(ctx, ref)
-		if err == nil && used[img.Ref] {
+		name, err := manage.Name(e.images, ref)
+		if err == nil && used[name] {
 			emit(api.Message{Progress: &api.Progress{ID: id, State: api.Warning, Text: "Resource is still in use"}})
 			continue
 		}
 		if err == nil {
-			err = e.images.Remove(ctx, ref)
+			err = e.images.Remove(ctx, name)
 		}
 		if err != nil {
 			emit(api.Message{Progress: &api.Progress{ID: id, State: api.Warning, Text: "Image not removed", Detail: err.Error()}})

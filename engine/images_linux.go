@@ -23,6 +23,7 @@ import (
 func (u *up) resolveImages(ctx context.Context) error {
 	u.images, u.hashes = map[string]image.Image{}, map[string]string{}
 	wanted := map[imageWish][]string{}
+	pins := pinsOf(u.req.Lock, u.req.Project)
 	var toBuild []string
 	for _, name := range u.selected {
 		s := u.req.Project.Services[name]
@@ -37,7 +38,10 @@ func (u *up) resolveImages(ctx context.Context) error {
 		if s.Image == "" {
 			return &api.Error{Service: name, Message: "it names neither an image nor a build", Path: compose.Path("services", name)}
 		}
-		ref := image.Beside(s.Image, u.req.Meta.WorkingDir)
+		ref, err := pins.resolve(image.Beside(s.Image, u.req.Meta.WorkingDir))
+		if err != nil {
+			return &api.Error{Service: name, Message: err.Error(), Hint: image.Hint(err), Path: compose.Path("services", name, "image")}
+		}
 		wish := imageWish{ref: ref, platform: s.Platform, policy: pullPolicy(u.req.Pull, s.PullPolicy)}
 		wanted[wish] = append(wanted[wish], name)
 	}
@@ -84,7 +88,7 @@ func (u *up) buildImages(ctx context.Context, services []string) error {
 		return nil
 	}
 	b, done, err := u.e.newBuilds(&api.BuildRequest{
-		Project: u.req.Project, Credentials: u.req.Credentials, WorkingDir: u.req.Meta.WorkingDir,
+		Project: u.req.Project, Credentials: u.req.Credentials, WorkingDir: u.req.Meta.WorkingDir, Lock: u.req.Lock,
 	}, u.emit)
 	if err != nil {
 		return err
@@ -218,7 +222,7 @@ func (e *Engine) Pull(ctx context.Context, req api.PullRequest, emit func(api.Me
 	if len(services) == 0 {
 		services = req.Project.ServiceNames()
 	}
-	wanted := map[imageWish][]string{}
+	wanted, pins := map[imageWish][]string{}, pinsOf(req.Lock, req.Project)
 	for _, name := range services {
 		s, ok := req.Project.Services[name]
 		if !ok {
@@ -231,7 +235,11 @@ func (e *Engine) Pull(ctx context.Context, req api.PullRequest, emit func(api.Me
 		if policy == "" {
 			policy = "always"
 		}
-		wish := imageWish{ref: s.Image, platform: s.Platform, policy: policy}
+		ref, err := pins.resolve(s.Image)
+		if err != nil {
+			return struct{}{}, &api.Error{Service: name, Message: err.Error(), Hint: image.Hint(err), Path: compose.Path("services", name, "image")}
+		}
+		wish := imageWish{ref: ref, platform: s.Platform, policy: policy}
 		wanted[wish] = append(wanted[wish], name)
 	}
 	remote, done := e.registryFor(req.Credentials)

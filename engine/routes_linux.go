@@ -21,6 +21,8 @@ func (e *Engine) register(s *server.Server) {
 	server.Handle(s, api.OpPull, translated(e.Pull))
 	server.Handle(s, api.OpBuild, translated(e.Build))
 	server.Handle(s, api.OpPush, translated(e.Push))
+	server.Handle(s, api.OpLock, translated(e.Lock))
+	server.Handle(s, api.OpReferences, translated(e.References))
 	server.Handle(s, api.OpImages, e.Images)
 	server.Handle(s, api.OpTag, translated(e.Tag))
 	server.Handle(s, api.OpHistory, translated(e.History))

@@ -21,6 +21,7 @@ type buildOptions struct {
 	memory    int64
 	quiet     bool
 	print     bool
+	frozen    bool
 }
 
 func newBuildCmd(e *env) *cobra.Command {
@@ -40,6 +41,7 @@ func newBuildCmd(e *env) *cobra.Command {
 	f := cmd.Flags()
 	f.StringArrayVar(&o.args, "build-arg", nil, "Set build-time variables for services")
 	f.BoolVar(&req.Check, "check", false, "Check build configuration")
+	addFrozen(f, &o.frozen)
 	f.Int64VarP(&o.memory, "memory", "m", 0, "Set memory limit for the build container, in bytes")
 	f.BoolVar(&req.NoCache, "no-cache", false, "Do not use cache when building the image")
 	f.BoolVar(&o.print, "print", false, "Print what would be built, as JSON")
@@ -66,6 +68,9 @@ func runBuild(ctx context.Context, e *env, req api.BuildRequest, o buildOptions)
 		return err
 	}
 	if req.Epoch, err = sourceDate(e); err != nil {
+		return err
+	}
+	if req.Lock, err = e.pins(ctx, p, o.frozen); err != nil {
 		return err
 	}
 	if o.print {

@@ -18,7 +18,7 @@ func newCreateCmd(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			req, err := o.request(e, p, cmd.Flags(), services)
+			req, err := o.request(ctx, e, p, cmd.Flags(), services)
 			if err != nil {
 				return err
 			}

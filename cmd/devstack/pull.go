@@ -13,6 +13,7 @@ func newPullCmd(e *env) *cobra.Command {
 	var (
 		req             api.PullRequest
 		quiet, noBuilds bool
+		frozen          bool
 	)
 	cmd := &cobra.Command{
 		Use:   "pull [OPTIONS] [SERVICE...]",
@@ -22,11 +23,12 @@ func newPullCmd(e *env) *cobra.Command {
 				return fmt.Errorf(`invalid --policy option %q: want "missing" or "always"`, req.Policy)
 			}
 			req.Services = services
-			return runPull(cmd.Context(), e, req, quiet, noBuilds)
+			return runPull(cmd.Context(), e, req, quiet, noBuilds, frozen)
 		},
 		ValidArgsFunction: e.serviceNames,
 	}
 	f := cmd.Flags()
+	addFrozen(f, &frozen)
 	f.BoolVarP(&quiet, "quiet", "q", false, "Pull without printing progress information")
 	f.BoolVar(&req.IncludeDeps, "include-deps", false, "Also pull services declared as dependencies")
 	f.BoolVar(&req.IgnoreFailures, "ignore-pull-failures", false, "Pull what it can and ignores images with pull failures")
@@ -35,12 +37,15 @@ func newPullCmd(e *env) *cobra.Command {
 	return cmd
 }
 
-func runPull(ctx context.Context, e *env, req api.PullRequest, quiet, noBuilds bool) error {
+func runPull(ctx context.Context, e *env, req api.PullRequest, quiet, noBuilds, frozen bool) error {
 	if e.flags.dryRun {
 		return errDryRun
 	}
 	p, err := e.load(ctx, req.Services...)
 	if err != nil {
+		return err
+	}
+	if req.Lock, err = e.pins(ctx, p, frozen); err != nil {
 		return err
 	}
 	if noBuilds {

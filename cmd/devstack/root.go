@@ -45,6 +45,7 @@ func verbs() []verb {
 		{"images", newImagesCmd},
 		{"kill", newKillCmd},
 		{"load", newLoadCmd},
+		{"lock", newLockCmd},
 		{"login", newLoginCmd},
 		{"logout", newLogoutCmd},
 		{"logs", newLogsCmd},

@@ -28,6 +28,7 @@ type runOptions struct {
 	entrypoint                     string
 	build, quietPull, quietBuild   bool
 	removeOrphans, entrypointGiven bool
+	frozen                         bool
 }
 
 func newRunCmd(e *env) *cobra.Command {
@@ -79,6 +80,7 @@ func (o *runOptions) add(f *pflag.FlagSet, e *env) {
 	f.BoolVar(&o.removeOrphans, "remove-orphans", false, "Remove containers for services not defined in the Compose file")
 	f.BoolVarP(&o.interactive, "interactive", "i", true, "Keep STDIN open even if not attached")
 	f.BoolVarP(&o.tty, "tty", "t", true, "Allocate a pseudo-TTY")
+	addFrozen(f, &o.frozen)
 	_ = f.MarkHidden("tty") // the flag was just made
 	acceptNoTTY(f)
 }
@@ -99,6 +101,10 @@ func runRun(ctx context.Context, e *env, o *runOptions, service string, command 
 	if err := o.apply(ctx, e, p, &s, command); err != nil {
 		return err
 	}
+	pins, err := e.pins(ctx, p, o.frozen)
+	if err != nil {
+		return err
+	}
 	s.TTY, s.StdinOpen = tty, stdin
 	p.Services[service] = s
 	c, err := e.dial(ctx)
@@ -110,7 +116,7 @@ func runRun(ctx context.Context, e *env, o *runOptions, service string, command 
 		Credentials: e.credentials(),
 		Project:     p, Meta: metaOf(e, p), Service: service, ContainerName: o.name, Remove: o.remove,
 		NoDeps: o.noDeps, UseAliases: o.useAliases, TTY: tty, Stdin: stdin, Detach: o.detach,
-		Pull: o.pull, Size: ttySize(e.stdout),
+		Pull: o.pull, Lock: pins, Size: ttySize(e.stdout),
 	}
 	code, err := o.start(ctx, e, c, req)
 	if err != nil {

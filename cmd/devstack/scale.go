@@ -23,7 +23,7 @@ func newScaleCmd(e *env) *cobra.Command {
 				return err
 			}
 			o.scale, o.noRecreate = args, true
-			req, err := o.request(e, p, cmd.Flags(), nil)
+			req, err := o.request(ctx, e, p, cmd.Flags(), nil)
 			if err != nil {
 				return err
 			}

@@ -41,7 +41,7 @@ type createOptions struct {
 	recreateDeps, renewAnon   bool
 	scale                     []string
 	timeout                   int
-	yes                       bool
+	yes, frozen               bool
 }
 
 func newUpCmd(e *env) *cobra.Command {
@@ -90,6 +90,7 @@ func (o *createOptions) add(f *pflag.FlagSet) {
 	f.BoolVar(&o.forceRecreate, "force-recreate", false, "Recreate containers even if their configuration and image haven't changed")
 	f.BoolVar(&o.noRecreate, "no-recreate", false, "If containers already exist, don't recreate them. Incompatible with --force-recreate.")
 	f.StringArrayVar(&o.scale, "scale", nil, "Scale SERVICE to NUM instances. Overrides the `scale` setting in the Compose file if present.")
+	addFrozen(f, &o.frozen)
 	f.IntVarP(&o.timeout, "timeout", "t", 0, "Use this timeout in seconds for container shutdown when attached or when containers are already running")
 	f.BoolVarP(&o.yes, "yes", "y", false, `Assume "yes" as answer to all prompts and run non-interactively`)
 }
@@ -142,7 +143,7 @@ func checkPull(policy string) error {
 }
 
 // request fills what the shared flags say.
-func (o *createOptions) request(e *env, p *compose.Project, f *pflag.FlagSet, services []string) (api.UpRequest, error) {
+func (o *createOptions) request(ctx context.Context, e *env, p *compose.Project, f *pflag.FlagSet, services []string) (api.UpRequest, error) {
 	if !f.Changed("remove-orphans") {
 		o.removeOrphans = e.getenvBool("COMPOSE_REMOVE_ORPHANS")
 	}
@@ -150,7 +151,12 @@ func (o *createOptions) request(e *env, p *compose.Project, f *pflag.FlagSet, se
 	if err != nil {
 		return api.UpRequest{}, err
 	}
+	pins, err := e.pins(ctx, p, o.frozen)
+	if err != nil {
+		return api.UpRequest{}, err
+	}
 	return api.UpRequest{
+		Lock:               pins,
 		Credentials:        e.credentials(),
 		Project:            p,
 		Meta:               metaOf(e, p),
@@ -215,7 +221,7 @@ func runUp(ctx context.Context, e *env, o *upOptions, f *pflag.FlagSet, services
 	if err != nil {
 		return err
 	}
-	req, err := o.request(e, p, f, services)
+	req, err := o.request(ctx, e, p, f, services)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@
 //	    platforms:
 //	      linux/amd64: sha256:...     # of the manifest
 //
+// Engines pin references with the digests, see engine/api.Lock.
+//
 // It is pure: it asks no registry and knows no grammar of references. Callers
 // say through [Canon] how a reference is spelled in full, resolve what
 // [Plan] asks for, and hand in the images of Dockerfiles as further [Use]s.

@@ -32,16 +32,6 @@ func New() *File { return &File{Images: map[string]Image{}} }
 // already, or no registry: a directory or an archive.
 type Canon func(ref string) (canonical string, lockable bool, err error)
 
-// Pin is the reference that stands for the same image for ever, such as
-// docker.io/library/nginx:1.27@sha256:..., and whether the lock has it.
-func (f *File) Pin(canonical string) (string, bool) {
-	img, ok := f.Images[canonical]
-	if !ok {
-		return canonical, false
-	}
-	return canonical + "@" + img.Digest, true
-}
-
 // Kind of a Change.
 type Kind string
 

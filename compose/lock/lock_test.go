@@ -227,24 +227,6 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-func TestApply(t *testing.T) {
-	p, before := project(), project()
-	got := sample().Apply(p, canon)
-	if d := cmp.Diff(before, p); d != "" {
-		t.Errorf("the project changed: %s", d)
-	}
-	nginx := "docker.io/library/nginx:1@" + dig("a")
-	want := project()
-	web := want.Services["web"]
-	web.Image = nginx
-	want.Services["web"] = web
-	want.Services["api"].Build.AdditionalContexts["base"] = "docker-image://" + nginx
-	want.Disabled["debug"] = compose.Service{Image: "ghcr.io/o/x:latest@" + dig("c")}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
-	}
-}
-
 func FuzzParse(f *testing.F) {
 	f.Add(sampleText)
 	f.Add("version: 1\nimages: {}")

@@ -61,59 +61,6 @@ func usesOf(p *compose.Project, name string, s compose.Service) []Use {
 	return uses
 }
 
-// Apply gives the project with every reference that the lock has turned into
-// a digest reference, and leaves p as it was. Others stay: [Check] tells them.
-func (f *File) Apply(p *compose.Project, canon Canon) *compose.Project {
-	out := *p
-	out.Services, out.Disabled = f.applyAll(p.Services, canon), f.applyAll(p.Disabled, canon)
-	return &out
-}
-
-func (f *File) applyAll(services map[string]compose.Service, canon Canon) map[string]compose.Service {
-	if services == nil {
-		return nil
-	}
-	out := make(map[string]compose.Service, len(services))
-	for name, s := range services {
-		if s.Build == nil && s.Provider == nil {
-			s.Image = f.pinned(s.Image, canon)
-		}
-		s.Volumes = slices.Clone(s.Volumes)
-		for i, m := range s.Volumes {
-			if m.Type == compose.MountImage {
-				s.Volumes[i].Source = f.pinned(m.Source, canon)
-			}
-		}
-		if s.Build != nil && len(s.Build.AdditionalContexts) > 0 {
-			b := *s.Build
-			b.AdditionalContexts = maps.Clone(b.AdditionalContexts)
-			for key, c := range b.AdditionalContexts {
-				if ref, ok := strings.CutPrefix(c, imageContext); ok {
-					b.AdditionalContexts[key] = imageContext + f.pinned(ref, canon)
-				}
-			}
-			s.Build = &b
-		}
-		out[name] = s
-	}
-	return out
-}
-
-// pinned is a written reference as the lock has it.
-func (f *File) pinned(ref string, canon Canon) string {
-	if ref == "" {
-		return ref
-	}
-	canonical, lockable, err := canon(ref)
-	if err != nil || !lockable {
-		return ref
-	}
-	if pin, ok := f.Pin(canonical); ok {
-		return pin
-	}
-	return ref
-}
-
 // Want is an image to resolve.
 type Want struct {
 	Ref  string // canonical
@@ -178,7 +125,9 @@ type Disagreement struct {
 	Ref     string // canonical
 	Use     Use    // the place in the files; zero for an image that none names
 	Line    int    // of the lock; 0 where that has no such image
-	Message string
+	Message string // with the place
+	Pos     compose.Pos
+	Text    string // without the place
 }
 
 func (d Disagreement) String() string { return d.Message }
@@ -197,16 +146,17 @@ func Check(f *File, uses []Use, canon Canon) ([]Disagreement, error) {
 		for _, u := range places {
 			switch {
 			case !ok:
-				out = append(out, Disagreement{ref, u, 0, fmt.Sprintf("%s: image %s is not in %s", place(u.Pos, u), u.Ref, Name)})
+				out = append(out, disagree(ref, u, 0, fmt.Sprintf("image %s is not in %s", u.Ref, Name)))
 			case !img.has(u.Platform):
-				out = append(out, Disagreement{ref, u, f.lines[ref], fmt.Sprintf("%s: image %s is not in %s for platform %s", place(u.Pos, u), u.Ref, Name, u.Platform)})
+				out = append(out, disagree(ref, u, f.lines[ref], fmt.Sprintf("image %s is not in %s for platform %s", u.Ref, Name, u.Platform)))
 			}
 		}
 	}
 	for ref := range imagesOf(f) {
 		if _, ok := byRef[ref]; !ok {
 			where := compose.Pos{File: cmp.Or(f.name, Name), Line: f.lines[ref], Col: 1}
-			out = append(out, Disagreement{ref, Use{}, f.lines[ref], fmt.Sprintf("%s: no file of the project names image %s any more", where, ref)})
+			text := fmt.Sprintf("no file of the project names image %s any more", ref)
+			out = append(out, Disagreement{Ref: ref, Line: f.lines[ref], Pos: where, Text: text, Message: fmt.Sprintf("%s: %s", where, text)})
 		}
 	}
 	slices.SortFunc(out, func(a, b Disagreement) int {
@@ -217,6 +167,14 @@ func Check(f *File, uses []Use, canon Canon) ([]Disagreement, error) {
 			cmp.Compare(a.Line, b.Line), cmp.Compare(a.Message, b.Message))
 	})
 	return out, nil
+}
+
+func disagree(ref string, u Use, line int, text string) Disagreement {
+	d := Disagreement{Ref: ref, Use: u, Line: line, Pos: u.Pos, Text: text, Message: place(u.Pos, u) + ": " + text}
+	if u.Service != "" {
+		d.Text = "service " + u.Service + ": " + text
+	}
+	return d
 }
 
 // place names where an image is named, in the file or at least the service.

@@ -155,7 +155,7 @@ type UpRequest struct {
 	Timeout            *compose.Duration `json:"timeout,omitempty"` // stop timeout
 	DryRun             bool              `json:"dry_run,omitempty"`
 	Credentials        Credentials       `json:"credentials,omitzero"`
-	Lock               Lock              `json:"lock,omitempty"`
+	Lock               *Lock             `json:"lock,omitempty"`
 }
 
 // Meta is what the engine records of where a project came from.
@@ -356,6 +356,7 @@ type PullRequest struct {
 	IgnoreFailures bool             `json:"ignore_failures,omitempty"`
 	IncludeDeps    bool             `json:"include_deps,omitempty"`
 	Credentials    Credentials      `json:"credentials,omitzero"`
+	Lock           *Lock            `json:"lock,omitempty"`
 }
 
 // ExecRequest runs a command in a running container.
@@ -389,7 +390,7 @@ type RunRequest struct {
 	Pull          string           `json:"pull,omitempty"`
 	Size          TTYSize          `json:"size,omitzero"`
 	Credentials   Credentials      `json:"credentials,omitzero"`
-	Lock          Lock             `json:"lock,omitempty"`
+	Lock          *Lock            `json:"lock,omitempty"`
 }
 
 // AttachRequest joins the standard streams of a running container.

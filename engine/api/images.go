@@ -45,12 +45,16 @@ type BuildRequest struct {
 	Epoch       *int64           `json:"epoch,omitempty"`       // SOURCE_DATE_EPOCH, seconds
 	WorkingDir  string           `json:"working_dir,omitempty"` // of the project, for relative contexts
 	Credentials Credentials      `json:"credentials,omitzero"`
-	Lock        Lock             `json:"lock,omitempty"`
+	Lock        *Lock            `json:"lock,omitempty"`
 }
 
-// Lock pins references: canonical names and the digest references that stand
-// for them. What it does not have stays as it is.
-type Lock map[string]string
+// Lock pins references by their canonical names.
+type Lock struct {
+	Digests map[string]string `json:"digests"` // docker.io/library/nginx:1 -> sha256:...
+	// Frozen refuses references of registries that Digests does not have;
+	// else they stay as they are.
+	Frozen bool `json:"frozen,omitempty"`
+}
 
 // BuildResult maps services to what was built for them.
 type BuildResult struct {
@@ -209,16 +213,16 @@ type LockRequest struct {
 	Credentials Credentials `json:"credentials,omitzero"`
 }
 
-// LockRef is a reference and the platform it is wanted for ("" is the host's).
+// LockRef is a reference as it is written, and where, for errors.
 type LockRef struct {
-	Ref      string `json:"ref"`
-	Platform string `json:"platform,omitempty"`
+	Ref     string `json:"ref"`
+	Service string `json:"service,omitempty"`
+	Path    string `json:"path,omitempty"` // in the project
 }
 
-// LockResult has a digest for each of the request's references.
+// LockResult has an image for each of the request's references.
 type LockResult struct {
-	Digests []string      `json:"digests"`
-	Images  []LockedImage `json:"images"` // the same, with the platforms
+	Images []LockedImage `json:"images"`
 }
 
 // LockedImage is what a reference stands for.
@@ -227,14 +231,18 @@ type LockedImage struct {
 	Platforms map[string]string `json:"platforms,omitempty"` // "linux/amd64" -> manifest
 }
 
-// ReferencesResult are the images that the Dockerfiles of services take. The
-// request is a BuildRequest.
+// ReferencesResult are the places of services' Dockerfiles that name images.
+// The request is a BuildRequest.
 type ReferencesResult struct {
 	References []BuildReference `json:"references"`
 }
 
-// BuildReference is an image that a service's build takes.
+// BuildReference is a place of a Dockerfile that names an image.
 type BuildReference struct {
-	Service string `json:"service"`
-	Ref     string `json:"ref"`
+	Service  string `json:"service"`
+	Ref      string `json:"ref"`
+	Platform string `json:"platform,omitempty"` // that is asked for; "" is the service's
+	What     string `json:"what"`               // FROM, COPY, RUN
+	File     string `json:"file,omitempty"`     // absolute; "" for dockerfile_inline
+	Line     int    `json:"line"`
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -140,8 +141,9 @@ func TestCheckAndReferences(t *testing.T) {
 	s := newShop(t)
 	r := s.inline("FROM example.com/a:1 AS x\nCOPY --from=example.com/b:2 f /\nFROM example.com/unneeded\nFROM x\nENV a b\n")
 	refs, err := s.References(t.Context(), r)
-	if err != nil || strings.Join(refs, " ") != "example.com/a:1 example.com/b:2" {
-		t.Errorf("%q %v", refs, err)
+	want := []ImageUse{{Ref: "example.com/a:1", What: "FROM", Line: 2}, {Ref: "example.com/b:2", What: "COPY", Line: 3}}
+	if err != nil || !slices.Equal(refs, want) {
+		t.Errorf("%v %v", refs, err)
 	}
 	found, err := s.Check(t.Context(), r)
 	if err != nil || len(found) != 1 || found[0].Rule != "LegacyKeyValueFormat" || found[0].Lines.First != 6 {

@@ -456,9 +456,12 @@ func (b *Builder) Check(ctx context.Context, req Request) ([]dockerfile.Warning,
 	return found, o.file.Lint()
 }
 
-// References are the images that a build takes, as its Dockerfile names them:
-// what a lock file has to pin.
-func (b *Builder) References(ctx context.Context, req Request) ([]string, error) {
+// ImageUse is a place of a Dockerfile that names an image.
+type ImageUse = dockerfile.ImageUse
+
+// References are the places of its Dockerfile that name images which a build
+// takes: what a lock file has to pin, beside additional contexts.
+func (b *Builder) References(ctx context.Context, req Request) ([]ImageUse, error) {
 	o, err := b.open(ctx, &req, image.HostPlatform(), nil)
 	if err != nil {
 		return nil, err
@@ -468,12 +471,5 @@ func (b *Builder) References(ctx context.Context, req Request) ([]string, error)
 	if err != nil {
 		return nil, err
 	}
-	refs := o.file.Images(target)
-	for _, c := range req.Contexts {
-		if c.Kind == source.KindImage {
-			refs = append(refs, c.Ref)
-		}
-	}
-	slices.Sort(refs)
-	return slices.Compact(refs), nil
+	return o.file.Images(target), nil
 }

@@ -259,8 +259,8 @@ FROM b
 	for _, n := range f.Needs(s) {
 		names = append(names, n.Name)
 	}
-	if !slices.Equal(names, []string{"a", "c", "want"}) || !slices.Equal(f.Images(s), []string{"other:1"}) {
-		t.Errorf("%q %q", names, f.Images(s))
+	if !slices.Equal(names, []string{"a", "c", "want"}) || !slices.Equal(f.Images(s), []ImageUse{{Ref: "other:1", What: "RUN", Line: 6}}) {
+		t.Errorf("%q %v", names, f.Images(s))
 	}
 	o.Target = "wnat"
 	if _, err := parse(t, "FROM scratch AS want\n", o).Target(); err == nil || !strings.Contains(err.Error(), "did you mean want") {

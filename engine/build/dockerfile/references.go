@@ -1,6 +1,7 @@
 package dockerfile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -100,7 +101,7 @@ func (f *File) checkReferences() error {
 // ONBUILD of an image adds is not known here.
 func (f *File) Needs(s *Stage) []*Stage {
 	needed := map[*Stage]bool{}
-	f.eachSource(s, needed, func(Source) {})
+	f.eachSource(s, needed, func(Source, ImageUse) {})
 	var out []*Stage
 	for _, s := range f.Stages {
 		if needed[s] {
@@ -110,39 +111,47 @@ func (f *File) Needs(s *Stage) []*Stage {
 	return out
 }
 
-// Images are the references of images that building s takes, sorted: what a
-// lock file has to name.
-func (f *File) Images(s *Stage) []string {
-	seen := map[string]bool{}
-	f.eachSource(s, map[*Stage]bool{}, func(src Source) {
-		if src.Kind == Image {
-			seen[src.Name] = true
-		}
-	})
-	var out []string
-	for name := range seen {
-		out = append(out, name)
-	}
-	slices.Sort(out)
-	return out
+// ImageUse is a place of a Dockerfile that names an image.
+type ImageUse struct {
+	Ref      string
+	What     string // the instruction: "FROM", "COPY", "RUN"
+	Platform string // of FROM --platform; "" is the build's
+	Line     int
 }
 
-func (f *File) eachSource(s *Stage, seen map[*Stage]bool, visit func(Source)) {
+// Images are the places that name the images which building s takes: what a
+// lock file has to pin. They are in the order of the file.
+func (f *File) Images(s *Stage) []ImageUse {
+	var out []ImageUse
+	f.eachSource(s, map[*Stage]bool{}, func(src Source, at ImageUse) {
+		if src.Kind == Image {
+			at.Ref = src.Name
+			out = append(out, at)
+		}
+	})
+	slices.SortFunc(out, func(a, b ImageUse) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Ref, b.Ref)) })
+	return slices.Compact(out)
+}
+
+func (f *File) eachSource(s *Stage, seen map[*Stage]bool, visit func(Source, ImageUse)) {
 	if seen[s] {
 		return
 	}
 	seen[s] = true
-	all := []Source{s.Base}
-	if !s.Replaced() {
-		for _, c := range s.commands {
-			found, _ := f.sources(s, c.Command) // checked by Parse
-			all = append(all, found...)
-		}
-	}
-	for _, src := range all {
-		visit(src)
+	one := func(src Source, at ImageUse) {
+		visit(src, at)
 		if src.Kind == Built {
 			f.eachSource(src.Stage, seen, visit)
+		}
+	}
+	one(s.Base, ImageUse{What: "FROM", Platform: s.Platform, Line: s.Lines.First})
+	if s.Replaced() {
+		return
+	}
+	for _, c := range s.commands {
+		found, _ := f.sources(s, c.Command) // checked by Parse
+		for _, src := range found {
+			one(src, ImageUse{What: strings.ToUpper(c.Name()), Line: linesOf(c.Location()).First})
 		}
 	}
 }

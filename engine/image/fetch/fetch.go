@@ -91,6 +91,9 @@ func (j *job) atHand() (img image.Image, ok bool, err error) {
 	e, err := j.store.Find(j.ref.String(), j.o.Platform)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
+		if _, ok := j.twin(); ok {
+			return image.Image{}, false, nil
+		}
 		return j.neverFound(err)
 	case err != nil:
 		return image.Image{}, false, err
@@ -111,14 +114,28 @@ func (j *job) atHand() (img image.Image, ok bool, err error) {
 // stale says whether the source must be asked although the store has e: by
 // policy, or because the file it came from has changed.
 func (j *job) stale(e store.Entry) bool {
-	if j.when.never {
-		return false
+	if j.when.never || j.ref.Digest != "" && !j.when.always() {
+		return false // a digest stands for the same for ever
 	}
 	if !j.when.fresh(e.Added, time.Now()) {
 		return true
 	}
 	now, err := stampOf(j.ref)
 	return err == nil && now != e.Stamp
+}
+
+// twin is an entry with the digest that is asked for, under another name. The
+// same content need not be fetched again.
+func (j *job) twin() (store.Entry, bool) {
+	if j.ref.Digest == "" || j.when.always() {
+		return store.Entry{}, false
+	}
+	e, err := j.store.FindDigest(j.ref.Digest, j.o.Platform)
+	if err != nil || !j.unpackable(e) {
+		return store.Entry{}, false
+	}
+	e.Ref, e.Source, e.Stamp, e.Added = j.ref.String(), j.ref.Digest, "", time.Time{}
+	return e, true
 }
 
 func (j *job) neverFound(err error) (image.Image, bool, error) {

@@ -74,6 +74,11 @@ func (j *job) run(ctx context.Context, report func(Progress)) (image.Image, erro
 // blobs. It is store.ErrNotFound if those are not all there or damaged.
 func (j *job) fromStore(ctx context.Context, tell func(Progress)) (store.Entry, error) {
 	e, err := j.store.Find(j.ref.String(), j.o.Platform)
+	if errors.Is(err, store.ErrNotFound) {
+		if twin, ok := j.twin(); ok {
+			e, err = twin, nil
+		}
+	}
 	if err != nil || j.stale(e) || !j.unpackable(e) {
 		return e, store.ErrNotFound
 	}

@@ -74,6 +74,8 @@ func ageUnit(c byte) (time.Duration, bool) {
 	return 0, false
 }
 
+func (p policy) always() bool { return !p.never && p.maxAge == 0 }
+
 // fresh says whether something fetched at added needs no asking at now.
 func (p policy) fresh(added, now time.Time) bool {
 	return p.maxAge < 0 || now.Sub(added) < p.maxAge

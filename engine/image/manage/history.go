@@ -31,7 +31,7 @@ func History(ctx context.Context, s *store.Store, ref string) ([]Step, error) {
 		return nil, err
 	}
 	defer end()
-	e, err := s.Find(ref, "")
+	e, err := find(s, ref, "")
 	if err != nil {
 		return nil, err
 	}

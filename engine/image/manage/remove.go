@@ -72,7 +72,7 @@ func (r *Removed) add(o Removed) {
 }
 
 func removeOne(ctx context.Context, s *store.Store, containers []Container, ref string, o RemoveOptions) (Removed, error) {
-	e, err := s.Find(ref, "")
+	e, err := find(s, ref, "")
 	if err != nil {
 		return Removed{}, err
 	}
@@ -101,7 +101,7 @@ func removeOne(ctx context.Context, s *store.Store, containers []Container, ref 
 
 func isName(ref string, e store.Entry) bool {
 	r, err := image.ParseReference(ref)
-	return err == nil && r.String() == e.Ref
+	return err == nil && (r.String() == e.Ref || strings.HasPrefix(e.Ref, r.String()+"@"))
 }
 
 func namesOf(entries []store.Entry, match func(store.Entry) bool) []string {

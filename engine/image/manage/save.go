@@ -87,7 +87,7 @@ type savedImage struct {
 }
 
 func (a *archive) add(ref string) error {
-	e, err := a.store.Find(ref, a.o.Platform)
+	e, err := find(a.store, ref, a.o.Platform)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func tagName(s string) (string, error) {
 // matching are the entries that a name or ID stands for: with a platform, the
 // best for that one.
 func matching(s *store.Store, ref, platform string) ([]store.Entry, error) {
-	e, err := s.Find(ref, platform)
+	e, err := find(s, ref, platform)
 	if err != nil || platform != "" {
 		return []store.Entry{e}, err
 	}

@@ -53,6 +53,25 @@ func (s *Store) Find(ref, platform string) (Entry, error) {
 	return Entry{}, fmt.Errorf("image %s is not in the store: %w", image.FamiliarString(ref), ErrNotFound)
 }
 
+// FindDigest is an entry, whatever its name, of the image or index that has
+// this digest.
+func (s *Store) FindDigest(d digest.Digest, platform string) (Entry, error) {
+	entries, err := s.entries()
+	if err != nil {
+		return Entry{}, err
+	}
+	var found []Entry
+	for _, e := range entries {
+		if e.Source == d || e.Manifest.Digest == d {
+			found = append(found, e)
+		}
+	}
+	if e, ok := choose(found, platform); ok {
+		return e, nil
+	}
+	return Entry{}, fmt.Errorf("image %s is not in the store: %w", d, ErrNotFound)
+}
+
 func choose(entries []Entry, platform string) (Entry, bool) {
 	want, err := image.ParsePlatform(platform)
 	if err != nil || len(entries) == 0 {

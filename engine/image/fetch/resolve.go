@@ -1,0 +1,83 @@
+package fetch
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"devstack/engine/image"
+	"devstack/engine/image/registry"
+)
+
+// Resolved is what a reference stands for in its registry at the moment.
+type Resolved struct {
+	Digest    digest.Digest            // of the index, or of the only manifest
+	Platforms map[string]digest.Digest // "linux/amd64" -> manifest
+}
+
+// Resolve asks the registry what ref stands for, and fetches nothing more.
+func Resolve(ctx context.Context, ref string, c *registry.Client) (Resolved, error) {
+	r, err := image.ParseReference(ref)
+	if err != nil {
+		return Resolved{}, err
+	}
+	if r.Transport != image.Docker {
+		return Resolved{}, &image.Error{Ref: r.String(), Op: "resolve", Err: fmt.Errorf("it lies in no registry")}
+	}
+	j := job{ref: r, short: image.Short(ref), o: Options{Registry: c}}
+	src, err := j.openRegistry(ctx)
+	if err != nil {
+		return Resolved{}, err
+	}
+	defer src.Close()
+	res, err := resolve(ctx, src)
+	return res, src.explain(err)
+}
+
+func resolve(ctx context.Context, src source) (Resolved, error) {
+	top, desc, err := src.root(ctx)
+	if err != nil {
+		return Resolved{}, err
+	}
+	var probe struct {
+		ocispec.Manifest
+		Manifests []ocispec.Descriptor `json:"manifests"`
+	}
+	if err := json.Unmarshal(top, &probe); err != nil {
+		return Resolved{}, fmt.Errorf("parse manifest %s: %w", desc.Digest, err)
+	}
+	res := Resolved{Digest: desc.Digest, Platforms: map[string]digest.Digest{}}
+	if probe.Manifests == nil {
+		if err := checkManifest(probe.Manifest); err != nil {
+			return Resolved{}, err
+		}
+		b, err := src.meta(ctx, probe.Config)
+		if err != nil {
+			return Resolved{}, fmt.Errorf("get configuration: %w", err)
+		}
+		f, err := image.ParseFile(b)
+		if err != nil {
+			return Resolved{}, err
+		}
+		res.Platforms[image.FormatPlatform(f.Platform)] = desc.Digest
+		return res, nil
+	}
+	for _, m := range probe.Manifests {
+		// Attestations have no platform of their own; of what is there twice
+		// the first counts, as when one is chosen.
+		if m.Platform == nil || m.Platform.OS == "unknown" || m.Platform.OS == "" {
+			continue
+		}
+		p, err := image.ParsePlatform(image.FormatPlatform(*m.Platform))
+		if err != nil {
+			continue
+		}
+		if name := image.FormatPlatform(p); res.Platforms[name] == "" {
+			res.Platforms[name] = m.Digest
+		}
+	}
+	return res, nil
+}
