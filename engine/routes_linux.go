@@ -43,6 +43,8 @@ func (e *Engine) register(s *server.Server) {
 	server.Handle(s, api.OpVolumes, e.Volumes)
 	server.Handle(s, api.OpCommit, translated(e.Commit))
 	server.HandleDuplex(s, api.OpExport, e.Export)
+	server.HandleDuplex(s, api.OpCopyFrom, e.CopyFrom)
+	server.HandleDuplex(s, api.OpCopyTo, e.CopyTo)
 	server.HandleDuplex(s, api.OpExec, e.Exec)
 	server.HandleDuplex(s, api.OpRun, e.Run)
 	server.HandleDuplex(s, api.OpAttach, e.Attach)

@@ -32,6 +32,7 @@ func verbs() []verb {
 		{"build", newBuildCmd},
 		{"commit", newCommitCmd},
 		{"config", newConfigCmd},
+		{"cp", newCpCmd},
 		{"create", newCreateCmd},
 		{"doctor", newDoctorCmd},
 		{"down", newDownCmd},

@@ -111,9 +111,8 @@ type ExportRequest struct {
 //
 // Out: the archive holds the file or directory at Path and what is below it,
 // under its own name. In: without Source the archive is unpacked in the
-// directory Path. With Source, the path it was made of, it has one entry at the
-// top, which goes to Path as `cp` would do it: into a directory that is there,
-// else in its place.
+// directory Path. With Source, the name of its one entry at the top, that goes to
+// Path as `cp` would do it: into a directory that is there, else in its place.
 type CopyRequest struct {
 	Name       string `json:"name"`
 	Service    string `json:"service"`
@@ -121,6 +120,7 @@ type CopyRequest struct {
 	All        bool   `json:"all,omitempty"` // containers of `run` too
 	Path       string `json:"path"`
 	Source     string `json:"source,omitempty"`
+	Contents   bool   `json:"contents,omitempty"` // of the source, which is a directory
 	FollowLink bool   `json:"follow_link,omitempty"`
 	Archive    bool   `json:"archive,omitempty"` // keep owners
 }

@@ -39,8 +39,8 @@ func (c *Client) Export(ctx context.Context, req api.ExportRequest, w io.Writer)
 }
 
 // CopyFrom writes files of a container to w, as an archive.
-func (c *Client) CopyFrom(ctx context.Context, req api.CopyRequest, w io.Writer) error {
-	_, err := c.converse(ctx, api.OpCopyFrom, req, Streams{Out: w})
+func (c *Client) CopyFrom(ctx context.Context, req api.CopyRequest, w io.Writer, emit func(api.Message)) error {
+	_, err := c.converse(ctx, api.OpCopyFrom, req, Streams{Out: w, Message: emit})
 	return err
 }
 
