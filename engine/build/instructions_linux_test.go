@@ -267,23 +267,6 @@ RUN mv /bin/vi /bin/moved
 	}
 }
 
-func TestBadInput(t *testing.T) {
-	s := newShop(t).busybox(image.Config{})
-	for text, want := range map[string]string{
-		"COPY nothing /\n":                                 ":3: COPY nothing /: ",
-		"COPY --from=missing.example/none:1 a /\n":         ":3: ",
-		"RUN --mount=type=bind,source=no,target=/x true\n": "no",
-		"USER nobodyatall\nRUN true\n":                     "nobodyatall",
-		"COPY --chown=nobodyatall <<a /\nx\na\n":           "nobodyatall",
-		"RUN --mount=type=ssh,required true\n":             "ssh default",
-	} {
-		o := s.try(t.Context(), s.inline("FROM ${BASE}\n"+text))
-		if o.err == nil || !strings.Contains(o.err.Error(), want) {
-			t.Errorf("%q: %v", text, o.err)
-		}
-	}
-}
-
 func TestHistoryMatchesLayers(t *testing.T) {
 	s := newShop(t).busybox(image.Config{})
 	o := s.dockerfile("FROM ${BASE} AS a\nRUN true\nWORKDIR /tmp\nENV A=1\nFROM a\nRUN echo > /x\n")

@@ -83,7 +83,7 @@ func excerpt(name string, source []string, at Lines) string {
 		if n >= at.First && n <= last {
 			mark = ">>>"
 		}
-		fmt.Fprintf(&b, "%4d | %s %s\n", n, mark, source[n-1])
+		b.WriteString(strings.TrimRight(fmt.Sprintf("%4d | %s %s", n, mark, source[n-1]), " ") + "\n")
 	}
 	b.WriteString(rule)
 	return b.String()
@@ -112,10 +112,21 @@ func (f *File) fault(err error, at []parser.Range) error {
 	}
 	var located *parser.LocationError
 	if errors.As(err, &located) && len(located.Locations) > 0 && len(located.Locations[0]) > 0 {
-		at = located.Locations[0]
+		if linesOf(located.Locations[0]).First > 0 {
+			at = located.Locations[0]
+		}
 		err = located.Unwrap()
 	}
-	return &Error{File: f.Name, Lines: linesOf(at), Err: err, source: f.source}
+	return &Error{File: f.Name, Lines: linesOf(at), Err: legible(err), source: f.source}
+}
+
+// legible rewords what BuildKit's shell says of "${X": it takes the end of the
+// word for a modifier.
+func legible(err error) error {
+	if before, _, ok := strings.Cut(err.Error(), "unsupported modifier (\uFFFD)"); ok {
+		return errors.New(before + "the brace is not closed")
+	}
+	return err
 }
 
 // Fault is err at lines of the file.

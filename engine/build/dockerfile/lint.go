@@ -31,6 +31,9 @@ func (f *File) openLinter(src []byte) error {
 		}
 	}
 	cfg.Warn = func(rule, _, url, msg string, at []parser.Range) {
+		if f.found == nil {
+			f.found = at
+		}
 		if f.o.Warn == nil {
 			return
 		}
@@ -46,7 +49,7 @@ func (f *File) openLinter(src []byte) error {
 // Lint is a fault if warnings were found that "# check=error=true" makes one.
 func (f *File) Lint() error {
 	if err := f.lint.Error(); err != nil {
-		return f.fault(err, nil)
+		return f.fault(err, f.found)
 	}
 	return nil
 }

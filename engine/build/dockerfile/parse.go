@@ -45,6 +45,7 @@ type File struct {
 	source []string
 	escape rune
 	lint   *linter.Linter
+	found  []parser.Range // by lint, the first
 	global *env
 	meta   []instructions.ArgCommand
 }
@@ -113,13 +114,14 @@ func Parse(src []byte, o Options) (*File, error) {
 	if len(src) > maxSize {
 		return nil, f.fault(fmt.Errorf("the Dockerfile is larger than %d bytes", maxSize), nil)
 	}
-	f.source = strings.Split(strings.ReplaceAll(string(src), "\r\n", "\n"), "\n")
+	f.source = strings.Split(strings.TrimSuffix(strings.ReplaceAll(string(src), "\r\n", "\n"), "\n"), "\n")
 	if err := f.openLinter(src); err != nil {
 		return nil, err
 	}
 	ast, err := parser.Parse(bytes.NewReader(src))
 	if err != nil {
-		return nil, f.fault(err, nil)
+		_, _, at, _ := parser.ParseDirective("escape", src) // alone knows no place
+		return nil, f.fault(err, at)
 	}
 	for _, w := range ast.Warnings {
 		if w.URL == linter.RuleNoEmptyContinuation.URL && w.Location != nil {

@@ -1,6 +1,7 @@
 package solve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -245,7 +246,7 @@ func (m *mounting) attach(ctx context.Context, c *step.Command, dir string) erro
 			err = m.bind(ctx, c, p, filepath.Join(dir, "m"+strconv.Itoa(i)))
 		}
 		if err != nil {
-			return fmt.Errorf("mount %s: %w", p.Target, err)
+			return fmt.Errorf("mount %s: %w", cmp.Or(p.Target, string(p.Type)), err)
 		}
 	}
 	return nil

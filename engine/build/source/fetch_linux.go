@@ -74,7 +74,7 @@ func (d *download) get(ctx context.Context) (string, error) {
 		if !errors.As(err, &again) || n == attempts {
 			break
 		}
-		if err := pause(ctx, max(again.after, time.Second<<n/4)); err != nil {
+		if err := pause(ctx, max(again.after, time.Second<<n/8)); err != nil {
 			return "", err
 		}
 	}
