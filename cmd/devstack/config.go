@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -22,7 +21,12 @@ type configOptions struct {
 	format, output, hash                string
 	quiet                               bool
 	services, volumes, networks, images bool
-	profiles, environment               bool
+	profiles, environment, models       bool
+	variables                           bool
+
+	noInterpolate, noNormalize, noPathResolution bool
+	noConsistency, noEnvResolution               bool
+	resolveDigests, lockDigests                  bool
 }
 
 func newConfigCmd(e *env) *cobra.Command {
@@ -32,6 +36,9 @@ func newConfigCmd(e *env) *cobra.Command {
 		Aliases: []string{"convert"},
 		Short:   "Parse, resolve and render compose file in canonical format",
 		RunE: func(cmd *cobra.Command, services []string) error {
+			if o.variables && !cmd.Flags().Changed("format") {
+				o.format = "table"
+			}
 			return runConfig(cmd.Context(), e, &o, services)
 		},
 		ValidArgsFunction: e.serviceNames,
@@ -46,13 +53,27 @@ func newConfigCmd(e *env) *cobra.Command {
 	f.BoolVar(&o.images, "images", false, "Print the image names, one per line.")
 	f.BoolVar(&o.environment, "environment", false, "Print environment used for interpolation.")
 	f.StringVar(&o.hash, "hash", "", "Print the service config hash, one per line.")
+	f.BoolVar(&o.models, "models", false, "Print the model names, one per line.")
+	f.BoolVar(&o.variables, "variables", false, "Print model variables and default values.")
+	f.BoolVar(&o.noInterpolate, "no-interpolate", false, "Don't interpolate environment variables")
+	f.BoolVar(&o.noNormalize, "no-normalize", false, "Don't normalize compose model")
+	f.BoolVar(&o.noPathResolution, "no-path-resolution", false, "Don't resolve file paths")
+	f.BoolVar(&o.noConsistency, "no-consistency", false, "Don't check model consistency - warning: may produce invalid Compose output")
+	f.BoolVar(&o.noEnvResolution, "no-env-resolution", false, "Don't resolve service env files")
+	f.BoolVar(&o.resolveDigests, "resolve-image-digests", false, "Pin image tags to digests")
+	f.BoolVar(&o.lockDigests, "lock-image-digests", false, "Produces an override file with image digests")
 	f.StringVarP(&o.output, "output", "o", "", "Save to file (default to stdout)")
 	return cmd
 }
 
 func runConfig(ctx context.Context, e *env, o *configOptions, services []string) error {
-	opts := e.loadOptions()
-	opts.Render = true
+	opts := o.load(e)
+	switch {
+	case o.variables:
+		return o.printVariables(ctx, e, opts)
+	case o.noInterpolate && !o.partial():
+		return o.printModel(ctx, e, opts, services)
+	}
 	p, err := e.loadAs(ctx, opts, services)
 	if err != nil {
 		return err
@@ -64,19 +85,28 @@ func runConfig(ctx context.Context, e *env, o *configOptions, services []string)
 	if !e.flags.all {
 		dropUnused(p)
 	}
+	if o.resolveDigests || o.lockDigests {
+		if err := e.pinDigests(ctx, p); err != nil {
+			return err
+		}
+	}
 	var b bytes.Buffer
-	if err := o.write(&b, p); err != nil || o.quiet {
+	if err := o.write(&b, p); err != nil {
 		return err
 	}
-	if o.output == "" {
-		_, err = e.stdout.Write(b.Bytes())
-		return err
+	return o.emit(e, b.Bytes())
+}
+
+// emit prints what was asked for, or saves it.
+func (o *configOptions) emit(e *env, text []byte) error {
+	switch {
+	case o.quiet:
+		return nil
+	case o.output != "":
+		return os.WriteFile(e.path(o.output), text, 0o666)
 	}
-	file := o.output
-	if !filepath.IsAbs(file) {
-		file = filepath.Join(e.cwd, file)
-	}
-	return os.WriteFile(file, b.Bytes(), 0o666)
+	_, err := e.stdout.Write(text)
+	return err
 }
 
 // write prints the part of p that the flags ask for.
@@ -88,6 +118,8 @@ func (o *configOptions) write(w io.Writer, p *compose.Project) error {
 		lines(w, slices.Sorted(maps.Keys(p.Volumes)))
 	case o.networks:
 		lines(w, slices.Sorted(maps.Keys(p.Networks)))
+	case o.models:
+		lines(w, slices.Sorted(maps.Keys(p.Models)))
 	case o.hash != "":
 		return o.hashes(w, p)
 	case o.profiles:
@@ -100,6 +132,8 @@ func (o *configOptions) write(w io.Writer, p *compose.Project) error {
 		for _, k := range slices.Sorted(maps.Keys(p.Environment)) {
 			fmt.Fprintf(w, "%s=%s\n", k, p.Environment[k])
 		}
+	case o.lockDigests:
+		return o.imagesOnly(w, p)
 	default:
 		return o.model(w, p)
 	}
@@ -141,7 +175,9 @@ func keepUsed[V any](objects map[string]V, kind string, used map[string]bool) {
 
 func (o *configOptions) model(w io.Writer, p *compose.Project) (err error) {
 	for name, s := range p.Services {
-		s.EnvFile = nil // their variables are in environment
+		if !o.noEnvResolution {
+			s.EnvFile = nil // their variables are in environment
+		}
 		p.Services[name] = s
 	}
 	var b []byte
@@ -157,12 +193,16 @@ func (o *configOptions) model(w io.Writer, p *compose.Project) (err error) {
 		return err
 	}
 	// What is printed may be read as a project file again: $ stands for itself.
-	b = bytes.ReplaceAll(b, []byte("$"), []byte("$$"))
+	_, err = w.Write(closed(bytes.ReplaceAll(b, []byte("$"), []byte("$$"))))
+	return err
+}
+
+// closed ends a text with a newline.
+func closed(b []byte) []byte {
 	if !bytes.HasSuffix(b, []byte("\n")) {
 		b = append(b, '\n')
 	}
-	_, err = w.Write(b)
-	return err
+	return b
 }
 
 func (o *configOptions) hashes(w io.Writer, p *compose.Project) error {

@@ -64,7 +64,7 @@ func cmdFakeEngine(ts *testscript.TestScript, neg bool, args []string) {
 	for _, op := range []string{
 		api.OpStatus, api.OpShutdown, api.OpUp, api.OpDown, api.OpStart, api.OpStop, api.OpRestart, api.OpKill,
 		api.OpRemove, api.OpPs, api.OpLs, api.OpLogs, api.OpWait, api.OpPull, api.OpPush, api.OpEvents,
-		api.OpPause, api.OpUnpause, api.OpTop, api.OpStats, api.OpVolumes, api.OpCommit,
+		api.OpPause, api.OpUnpause, api.OpTop, api.OpStats, api.OpVolumes, api.OpCommit, api.OpLock,
 	} {
 		server.Handle(s, op, func(ctx context.Context, req json.RawMessage, emit func(api.Message)) (json.RawMessage, error) {
 			if op == api.OpShutdown {

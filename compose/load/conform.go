@@ -60,11 +60,20 @@ func (c *conformer) conform(n *node, v *schema.Value, t *trail) *node {
 	if n.tag == resetTag {
 		return n
 	}
+	if c.leave(n) {
+		return n
+	}
 	long := c.lengthen(n, v, t)
 	if long != nil {
 		long.tag = n.tag
 	}
 	return long
+}
+
+// leave says that a value cannot be understood as long as its variables stay
+// what they are.
+func (c *conformer) leave(n *node) bool {
+	return c.ld.opts.raw && n.kind == textKind && strings.Contains(n.text, "$")
 }
 
 func (c *conformer) lengthen(n *node, v *schema.Value, t *trail) *node {

@@ -29,6 +29,19 @@ type Options struct {
 	// Render makes warnings of those among them that hinder only a start: a
 	// missing secret, a port wanted twice. `config` prints such a project.
 	Render bool
+
+	// Parts of the work that `config` can leave out. A project without them is
+	// for the eye and not for the engine.
+	NoNormalize      bool // no defaults: default network, real names, implied dependencies
+	NoPathResolution bool // paths stay as they are written
+	NoConsistency    bool // references and values are not checked
+	NoEnvResolution  bool // what env_file says stays out of environment
+
+	// Variables, if set, is told of every variable that the files use.
+	Variables func(Variable)
+
+	// raw leaves variables as they are written, see Model.
+	raw bool
 }
 
 // ErrNoFile says that no project file was found.
@@ -38,7 +51,11 @@ var ErrNoFile = errors.New("no configuration file provided: not found")
 // when the project files are at fault.
 func Load(ctx context.Context, o Options) (*compose.Project, []Diagnostic, error) {
 	ld := &loader{opts: o, sources: map[string]*source{}, byName: map[string]*source{}, unsetSeen: map[string]bool{}}
-	p, err := ld.load(ctx)
+	m, paths, err := ld.model(ctx)
+	if err != nil {
+		return nil, tidy(ld.warnings), err
+	}
+	p, err := ld.project(m, paths)
 	return p, tidy(ld.warnings), err
 }
 
@@ -76,27 +93,28 @@ func (ld *loader) unset(name string, at place) {
 	ld.add(at.diagnose(SeverityWarning, "$"+name, fmt.Sprintf("the variable %q is not set and taken as empty", name), "set it in the environment or in .env, or write ${"+name+":-default}"))
 }
 
-func (ld *loader) load(ctx context.Context) (*compose.Project, error) {
+// model reads and merges the files.
+func (ld *loader) model(ctx context.Context) (*node, []string, error) {
 	paths, err := ld.find()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	files, err := ld.readAll(paths)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	docs := make([]parsed, len(files))
 	for i, src := range files {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		docs[i] = ld.parseYAML(src)
 	}
 	if err := ld.err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if ld.name, err = ld.projectName(docs); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ld.env["COMPOSE_PROJECT_NAME"] = ld.name
 
@@ -106,22 +124,32 @@ func (ld *loader) load(ctx context.Context) (*compose.Project, error) {
 	}
 	m.finish()
 	if err := ld.err(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if ld.require(m.dict); ld.err() != nil {
-		return nil, ld.err()
+		return nil, nil, ld.err()
 	}
 	inherit(m.dict)
 	if len(m.dict.keys) == 0 {
-		return nil, fmt.Errorf("%s: the project file is empty", files[0].name)
+		return nil, nil, fmt.Errorf("%s: the project file is empty", files[0].name)
 	}
+	return m.dict, paths, nil
+}
 
-	p := ld.decode(m.dict)
+// project makes a project of the merged files and checks it.
+func (ld *loader) project(dict *node, paths []string) (*compose.Project, error) {
+	p := ld.decode(dict)
 	p.Files = paths
-	ld.normalize(p)
+	if !ld.opts.NoNormalize {
+		ld.normalize(p)
+	}
 	ld.selectProfiles(p)
-	ld.resolve(p)
-	ld.verify(p)
+	if !ld.opts.NoEnvResolution {
+		ld.resolve(p)
+	}
+	if !ld.opts.NoConsistency {
+		ld.verify(p)
+	}
 	if err := ld.err(); err != nil {
 		return nil, err
 	}

@@ -18,10 +18,14 @@ import (
 
 // MarshalYAML writes the project in the canonical form of `config`.
 func MarshalYAML(p *compose.Project) ([]byte, error) {
+	return encodeYAML(canonical(p))
+}
+
+func encodeYAML(o object) ([]byte, error) {
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
-	if err := enc.Encode(canonical(p).yaml()); err != nil {
+	if err := enc.Encode(o.yaml()); err != nil {
 		return nil, fmt.Errorf("write the project as YAML: %w", err)
 	}
 	return b.Bytes(), enc.Close()

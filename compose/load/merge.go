@@ -153,6 +153,11 @@ func contains(list []*node, n *node) bool {
 
 // identity is what makes a list entry the same as another.
 func identity(n *node, by schema.Unique) string {
+	switch {
+	case by == schema.ByKey || by == schema.ByMountPoint:
+	case n.isScalar():
+		return n.text
+	}
 	switch by {
 	case schema.ByKey:
 		key, _, _ := strings.Cut(n.text, "=")

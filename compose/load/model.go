@@ -86,7 +86,11 @@ func (m *model) finish() {
 	if services := m.dict.get("services"); services != nil {
 		for _, e := range services.keys {
 			if b := e.val.get("build"); b != nil && b.kind == mapKind && b.get("context") == nil {
-				b.set("context", b.place, textAt(b.place, m.base))
+				context := m.base
+				if m.ld.opts.NoPathResolution {
+					context = "."
+				}
+				b.set("context", b.place, textAt(b.place, context))
 			}
 		}
 	}

@@ -53,7 +53,9 @@ func (ld *loader) normalizeService(s *compose.Service) {
 			}
 		}
 	}
-	ld.fillFromEnvironment(s.Environment)
+	if !ld.opts.NoEnvResolution {
+		ld.fillFromEnvironment(s.Environment)
+	}
 	for i := range s.Secrets {
 		if s.Secrets[i].Target == "" {
 			s.Secrets[i].Target = "/run/secrets/" + s.Secrets[i].Source

@@ -278,7 +278,13 @@ func (c *converter) scalar(n *node, y *yaml.Node) {
 		n.kind, n.text = floatText(y.Value)
 	default:
 		n.kind = textKind
-		if strings.IndexByte(y.Value, '$') >= 0 && c.look != nil {
+		if strings.IndexByte(y.Value, '$') < 0 || c.look == nil {
+			return
+		}
+		if c.ld.opts.Variables != nil {
+			variablesIn(y.Value, c.ld.opts.Variables)
+		}
+		if !c.ld.opts.raw {
 			c.expand(n)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 // absolute makes a path of the project file absolute.
 func (c *conformer) absolute(s string, place schema.Place) string {
-	if s == "" {
+	if s == "" || c.ld.opts.NoPathResolution || c.ld.opts.raw && strings.Contains(s, "$") {
 		return s
 	}
 	switch place {

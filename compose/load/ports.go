@@ -43,6 +43,9 @@ func (c *conformer) port(n *node, v *schema.Value, t *trail) []*node {
 	if n.tag == resetTag {
 		return nil
 	}
+	if c.leave(n) {
+		return []*node{n}
+	}
 	if n.kind == mapKind {
 		return c.longPort(n, v, t)
 	}

@@ -92,6 +92,7 @@ func (ld *loader) resolveLabels(p *compose.Project, s *compose.Service) {
 // sideFile reads a file that a service names; a missing one is a fault there,
 // unless it may be missing.
 func (ld *loader) sideFile(p *compose.Project, path string, optional bool, keys ...string) *source {
+	path = ld.in(ld.dir, path) // relative only with NoPathResolution
 	src, err := ld.read(path)
 	if err == nil {
 		return src
