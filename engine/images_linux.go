@@ -16,6 +16,7 @@ import (
 	"devstack/engine/image/registry"
 	"devstack/engine/image/store"
 	"devstack/engine/plan"
+	"devstack/engine/supervise"
 )
 
 // resolveImages makes the images of the selected services present, each once,
@@ -31,6 +32,7 @@ func (u *up) resolveImages(ctx context.Context) error {
 		if s.Provider != nil {
 			continue
 		}
+		u.furtherImages(&s, wanted)
 		if s.Build != nil {
 			toBuild = append(toBuild, name)
 			continue
@@ -54,6 +56,25 @@ func (u *up) resolveImages(ctx context.Context) error {
 		}
 	}
 	return errors.Join(err, u.buildImages(ctx, toBuild))
+}
+
+// furtherImages adds the images that a service needs besides its own: those of
+// its init containers and of its mounts.
+func (u *up) furtherImages(s *compose.Service, wanted map[imageWish][]string) {
+	add := func(ref, platform, key string) {
+		wish := imageWish{ref: image.Beside(ref, u.req.Meta.WorkingDir), platform: platform, policy: pullPolicy(u.req.Pull, s.PullPolicy)}
+		wanted[wish] = append(wanted[wish], key)
+	}
+	for i, init := range s.PreStart {
+		if init.Image != "" && (init.Image != s.Image || s.Build == nil) {
+			add(init.Image, init.Platform, supervise.InitImageKey(s.Name, i))
+		}
+	}
+	for i, m := range s.Volumes {
+		if m.Type == compose.MountImage {
+			add(m.Source, s.Platform, supervise.MountImageKey(s.Name, i))
+		}
+	}
 }
 
 // buildImages gives services with a build section their images: the one that
@@ -129,9 +150,13 @@ func (e *Engine) fetchAll(ctx context.Context, remote *registry.Client, wanted m
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
+				service, key, further := strings.Cut(services[0], supervise.ImageKeyMark)
+				if !further {
+					key = "image"
+				}
 				errs = append(errs, &api.Error{
-					Service: services[0], Message: err.Error(), Hint: image.Hint(err),
-					Path: compose.Path("services", services[0], "image"),
+					Service: service, Message: err.Error(), Hint: image.Hint(err),
+					Path: compose.Path("services", service, key),
 				})
 				return
 			}

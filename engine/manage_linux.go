@@ -44,6 +44,11 @@ func (e *Engine) imageUsers() ([]manage.Container, error) {
 				Running: rec.State == api.StateRunning || rec.State == api.StatePaused || rec.State == api.StateRestarting,
 				Upper:   filepath.Join(e.cfg.Roots.Data, "containers", rec.ID, "upper"),
 			})
+			for _, img := range rec.MountImages {
+				out = append(out, manage.Container{
+					ID: rec.ID, Name: rec.Name, Project: rec.Project, Image: img, Running: true,
+				})
+			}
 		}
 	}
 	return out, nil

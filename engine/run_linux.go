@@ -113,6 +113,7 @@ func (e *Engine) prepareRun(ctx context.Context, req api.RunRequest, s compose.S
 	return p.Create(ctx, supervise.Birth{
 		Name: name, Service: s, Number: 1, OneOff: true, AutoRemove: req.Remove,
 		Image: up.images[req.Service], ConfigHash: up.hashes[req.Service], Generation: 1, UseAliases: req.UseAliases,
+		MountImages: supervise.MountImages(&s, up.images),
 	})
 }
 

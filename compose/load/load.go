@@ -153,7 +153,7 @@ func (ld *loader) project(dict *node, paths []string) (*compose.Project, error) 
 	if err := ld.err(); err != nil {
 		return nil, err
 	}
-	ld.pending(p)
+	ld.remarkAll(p)
 	return p, nil
 }
 

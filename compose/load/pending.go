@@ -1,51 +1,77 @@
 package load
 
 import (
+	"strings"
+
 	"devstack/compose"
 )
 
-// pendingKeys is the one list of what the specification knows and the engine
-// does not carry out yet. Each entry is a path below a service; it shrinks as
-// the engine learns.
-func pendingKeys() []string {
-	return []string{
-		"blkio_config",
-		"cpu_count",
-		"cpu_percent",
-		"credential_spec",
-		"deploy.endpoint_mode",
-		"deploy.placement",
-		"deploy.resources.reservations.devices",
-		"deploy.resources.reservations.generic_resources",
-		"deploy.rollback_config",
-		"develop",
-		"external_links",
-		"gpus",
-		"isolation",
-		"models",
-		"post_start",
-		"pre_start",
-		"pre_stop",
-		"provider",
-		"pull_refresh_after",
-		"storage_opt",
-		"use_api_socket",
+// remark is what is said of a key that is accepted and has no effect.
+type remark struct{ key, message, hint string }
+
+const (
+	ofCluster = "has no meaning in a local engine and is ignored"
+	ofWindows = "is for Windows containers and has no effect on Linux"
+	notYet    = "is not carried out yet and has no effect"
+)
+
+// remarks is the one list of what the specification knows and the engine does
+// not carry out, each a path below a service.
+func remarks() []remark {
+	return []remark{
+		{"build.isolation", ofWindows, ""},
+		{"cpu_count", ofWindows, "use cpus"},
+		{"cpu_percent", ofWindows, "use cpus"},
+		{"credential_spec", ofWindows, ""},
+		{"deploy.endpoint_mode", ofCluster, ""},
+		{"deploy.placement", ofCluster, ""},
+		{"deploy.resources.reservations.generic_resources", ofCluster, ""},
+		{"deploy.rollback_config", ofCluster, ""},
+		{"deploy.update_config", notYet, ""},
+		{"develop", notYet, ""},
+		{"isolation", ofWindows, ""},
+		{"use_api_socket", notYet, ""},
 	}
 }
 
-// pending warns of keys that have no effect yet, where they are set.
-func (ld *loader) pending(p *compose.Project) {
+// remarkAll warns of keys that have no effect, where they are set.
+func (ld *loader) remarkAll(p *compose.Project) {
 	for _, name := range p.ServiceNames() {
-		for _, key := range pendingKeys() {
-			if pos, ok := p.Positions[compose.Path("services", name, key)]; ok {
-				ld.findingPos(pos, SeverityWarning, "services."+name+"."+key+" is not carried out yet and has no effect", "")
+		for _, r := range remarks() {
+			pos, ok := p.Positions[compose.Path("services", name, r.key)]
+			if ok && !meaningless(p.Services[name], r.key) {
+				ld.findingPos(pos, SeverityWarning, "services."+name+"."+r.key+" "+r.message, r.hint)
 			}
 		}
+		ld.remarkDriver(p, name)
 	}
 	if pos, ok := p.Positions["jobs"]; ok {
-		ld.findingPos(pos, SeverityWarning, "jobs are not carried out yet and have no effect", "")
+		ld.findingPos(pos, SeverityWarning, "jobs "+strings.Replace(notYet, "is", "are", 1), "")
 	}
-	if pos, ok := p.Positions["models"]; ok {
-		ld.findingPos(pos, SeverityWarning, "models are not carried out yet and have no effect", "")
+}
+
+// meaningless reports values that ask for nothing special.
+func meaningless(s compose.Service, key string) bool {
+	switch key {
+	case "isolation":
+		return s.Isolation == "default"
+	case "use_api_socket":
+		return !s.UseAPISocket
 	}
+	return false
+}
+
+// remarkDriver warns of log drivers that are not here: the output goes to the
+// journal instead.
+func (ld *loader) remarkDriver(p *compose.Project, name string) {
+	l := p.Services[name].Logging
+	if l == nil {
+		return
+	}
+	switch l.Driver {
+	case "", "json-file", "local":
+		return
+	}
+	ld.findingPos(p.Pos("services", name, "logging", "driver"), SeverityWarning,
+		"services."+name+".logging: there is no driver "+quote(l.Driver)+" here; the output is kept as with json-file", "")
 }

@@ -40,8 +40,10 @@ type Container struct {
 
 	// Anonymous maps a container path to the volume made for it.
 	Anonymous map[string]string `json:"anonymous,omitempty"`
-	Endpoints []Endpoint        `json:"endpoints,omitempty"`
-	Published []api.Port        `json:"published,omitempty"`
+	// MountImages are the images of mounts of type image, by container path.
+	MountImages map[string]image.Image `json:"mount_images,omitempty"`
+	Endpoints   []Endpoint             `json:"endpoints,omitempty"`
+	Published   []api.Port             `json:"published,omitempty"`
 
 	Run
 }

@@ -14,31 +14,43 @@ import (
 
 // Start opens the container's published ports, runs its process and watches
 // over it from then on. It returns once the process executes its program. A
-// running container is left alone; one that is just ending is waited for.
+// running container is left alone; one that is just ending is waited for. What
+// it has to do after its start (post_start) is done when Start returns.
 func (u *Unit) Start(ctx context.Context) error {
+	started, err := u.startOnce(ctx)
+	if err != nil || !started {
+		return err
+	}
+	// Nobody has to wait for a hook to stop the container.
+	return u.afterStart(ctx)
+}
+
+// startOnce is Start without the hooks; started is false for a container that
+// ran already.
+func (u *Unit) startOnce(ctx context.Context) (started bool, err error) {
 	u.op.Lock()
 	defer u.op.Unlock()
 	if r := u.currentRun(); r != nil && u.active() {
 		if !r.halted() {
-			return nil
+			return false, nil
 		}
 		select {
 		case <-r.ended:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		}
 	}
 	switch rec := u.Record(); {
 	case u.isGone() || rec.State == api.StateRemoving:
-		return fmt.Errorf("container %s was removed", u.name)
+		return false, fmt.Errorf("container %s was removed", u.name)
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return false, context.Cause(ctx)
 	}
 	// From here on nobody's going away matters: it takes milliseconds, and half
 	// a start is of no use.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startLimit)
 	defer cancel()
-	return u.begin(ctx)
+	return true, u.begin(ctx)
 }
 
 // startLimit bounds a start: volumes of the network may let it wait.

@@ -32,6 +32,8 @@ type Birth struct {
 	Anonymous  map[string]string // volumes taken over from the generation before
 	UseAliases bool              // a one-off container answers to the service's names
 	Replaces   string            // the container beside which it is to start
+	// MountImages are the images of its mounts of type image, by path.
+	MountImages map[string]image.Image
 }
 
 // Create makes a container without starting anything in it: root, volumes,
@@ -47,7 +49,7 @@ func (p *Project) Create(ctx context.Context, b Birth) (_ *Unit, err error) {
 		ID: newID(), Name: b.Name, Project: p.Name, Service: b.Service.Name, Number: b.Number,
 		Generation: b.Generation, OneOff: b.OneOff, AutoRemove: b.AutoRemove, Declared: b.Service,
 		Image: b.Image, ConfigHash: b.ConfigHash, Created: time.Now(), Replaces: b.Replaces,
-		Anonymous: map[string]string{}, Run: state.Run{State: api.StateCreated},
+		MountImages: b.MountImages, Anonymous: map[string]string{}, Run: state.Run{State: api.StateCreated},
 	}
 	for target, volume := range b.Anonymous {
 		rec.Anonymous[target] = volume

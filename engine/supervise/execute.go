@@ -28,6 +28,8 @@ type Execution struct {
 	RenewAnon   bool
 	DropVolumes bool // anonymous volumes go with removed containers
 	Emit        func(api.Message)
+
+	inits onces
 }
 
 // Run executes the plan's operations, each as soon as the ones before it have
@@ -181,9 +183,11 @@ func (x *Execution) act(ctx context.Context, op plan.Op) error {
 func (x *Execution) create(ctx context.Context, op plan.Op, old *Unit, replaces string) (*Unit, error) {
 	declared, _ := x.Project.Declared()
 	s := declared.Services[op.Service]
+	s.Name = op.Service
 	b := Birth{
 		Name: op.Object, Service: s, Number: op.Number,
 		Image: x.Images[op.Service], ConfigHash: x.Hashes[op.Service], Generation: 1, Replaces: replaces,
+		MountImages: MountImages(&s, x.Images),
 	}
 	if old != nil {
 		rec := old.Record()
@@ -235,6 +239,9 @@ func (x *Execution) start(ctx context.Context, op plan.Op) error {
 		if err := x.Project.awaitDependencies(ctx, &s, x.Among, x.Emit); err != nil {
 			return err
 		}
+	}
+	if err := x.runInits(ctx, op, u); err != nil {
+		return err
 	}
 	x.progress(op, api.Working, "Starting", op.Cause)
 	old := x.Project.byID(u.Record().Replaces)

@@ -151,7 +151,11 @@ func (u *Unit) mounts(ctx context.Context) (ms []specs.Mount, files []container.
 		case compose.MountTmpfs:
 			ms = append(ms, spec.TmpfsMount(m))
 		case compose.MountImage:
-			return nil, nil, held, fmt.Errorf("mount %s: volumes of type image are not carried out yet", m.Target)
+			mount, err := u.imageMount(m)
+			if err != nil {
+				return nil, nil, held, err
+			}
+			ms = append(ms, mount)
 		}
 	}
 	for _, use := range u.volumeUses() {
@@ -166,6 +170,26 @@ func (u *Unit) mounts(ctx context.Context) (ms []specs.Mount, files []container.
 	}
 	fileMounts, files, err := fileObjects(declared, &u.rec.Declared)
 	return append(ms, fileMounts...), files, held, err
+}
+
+// imageMount shows an image, or a directory of it, read-only.
+func (u *Unit) imageMount(m compose.Mount) (specs.Mount, error) {
+	subpath := ""
+	if m.Image != nil {
+		subpath = m.Image.Subpath
+	}
+	dirs, err := snapshot.Sub(u.m.Roots.Data, u.rec.MountImages[path.Clean(m.Target)], subpath)
+	if err != nil {
+		return specs.Mount{}, fmt.Errorf("mount %s: %w", m.Target, err)
+	}
+	if len(dirs) == 1 {
+		return spec.BindMount(spec.Bound{Source: dirs[0], Target: m.Target, ReadOnly: true}), nil
+	}
+	options := []string{"ro", "nodev", "nosuid"}
+	for _, dir := range dirs {
+		options = append(options, "lowerdir+="+dir)
+	}
+	return specs.Mount{Destination: m.Target, Type: "overlay", Source: "overlay", Options: options}, nil
 }
 
 func bound(m compose.Mount) spec.Bound {

@@ -3,8 +3,6 @@
 package supervise
 
 import (
-	"fmt"
-
 	"devstack/compose"
 	"devstack/engine/api"
 	"devstack/engine/image"
@@ -29,11 +27,6 @@ func (p *Project) Rehearse(declared *compose.Project, dir string, s *compose.Ser
 	}
 	_, err := sandboxConfig(s)
 	fail(err)
-	for i, m := range s.Volumes {
-		if m.Type == compose.MountImage {
-			fail(fmt.Errorf("mount %s: volumes of type image are not carried out yet", m.Target), "volumes", fmt.Sprint(i))
-		}
-	}
 	_, _, err = fileObjects(declared, s)
 	fail(err)
 	rec := state.Container{Service: s.Name, Declared: *s, Image: img}

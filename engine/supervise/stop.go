@@ -37,11 +37,12 @@ func (u *Unit) stopLocked(ctx context.Context, timeout *compose.Duration) error 
 		return nil
 	}
 	u.update(func(s *state.Run) { s.Wanted = false })
+	// A paused process would never see its signal.
+	if c := r.current(); c != nil && u.Record().State == api.StatePaused {
+		u.m.warn(c.Resume(context.WithoutCancel(ctx)))
+	}
+	u.beforeStop(ctx)
 	if c := r.stop(); c != nil {
-		// A paused process would never see its signal.
-		if u.Record().State == api.StatePaused {
-			u.m.warn(c.Resume(context.WithoutCancel(ctx)))
-		}
 		u.m.warn(ignoreGone(c.Signal(u.stopSignal())))
 	}
 	ended := make(chan error, 1)

@@ -18,3 +18,6 @@ func View(string, image.Image) (*os.File, error) { return nil, errors.ErrUnsuppo
 
 // ViewSnapshot mounts a snapshot; only Linux can.
 func ViewSnapshot(Snapshot, bool) (*os.File, error) { return nil, errors.ErrUnsupported }
+
+// Sub fails: there are no overlays here.
+func Sub(string, image.Image, string) ([]string, error) { return nil, errors.ErrUnsupported }
