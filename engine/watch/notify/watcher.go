@@ -3,21 +3,107 @@ package notify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
+	"os"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
 
 	"devstack/engine/watch"
 )
 
-// Watcher is a set of watched roots.
+// Watcher is a set of watched roots. One goroutine owns the index.
 type Watcher struct {
-	out chan watch.Batch
+	o      Options
+	roots  []*root
+	fs     *fsnotify.Watcher // nil: the kernel has none to give
+	ids    map[fileID]string // the directories that it watches, by what they are
+	limit  bool              // the limit on watches was reached
+	scan   scanner
+	state  *state
+	out    chan watch.Batch
+	ask    chan func()
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	anchors map[anchor][]*root
+	dirty   map[string]suspect // real paths that events named
+	lost    map[*root]suspect  // to be located again
+	all     bool               // events were lost: look at everything
+	burst   burst
+	before  map[spot]entry // what changed paths were when they were reported last
+	grew    bool           // there were new directories since the last look
+	rescan  bool           // this burst is not of events alone
+	initial bool
+	ready   *prepared
+	lastID  uint64
+
+	hashing  []hashJob
+	lastPoll time.Duration // how long it took
 }
+
+// suspect is a path to look at.
+type suspect struct {
+	since time.Time
+	deep  bool // it was created, renamed or removed: a directory may be another
+}
+
+// spot is a path of the index.
+type spot struct {
+	root *root
+	rel  string
+}
+
+// prepared is a batch that nobody has taken yet.
+type prepared struct {
+	batch watch.Batch
+	was   map[spot]entry
+}
+
+// eventBuffer is how many events wait here before they wait in the kernel.
+const eventBuffer = 4096
 
 // Open reads the roots and watches them. It returns once everything is
 // watched: from then on no change is missed. ctx ends the watcher, as Close
 // does.
 func Open(ctx context.Context, o Options) (*Watcher, error) {
-	return nil, errors.ErrUnsupported
+	if o.Poll == 0 {
+		o.Poll = time.Second
+	}
+	w := &Watcher{
+		o: o, out: make(chan watch.Batch), ask: make(chan func()), done: make(chan struct{}),
+		anchors: map[anchor][]*root{}, dirty: map[string]suspect{}, lost: map[*root]suspect{}, before: map[spot]entry{},
+	}
+	w.scan = scanner{was: w.was, watch: w.watch, unwatch: w.unwatch, added: w.wasAdded}
+	for _, r := range o.Roots {
+		w.roots = append(w.roots, &root{Root: r, fresh: true})
+	}
+	var err error
+	if w.state, err = openState(o.State, w.roots); err != nil {
+		return nil, err
+	}
+	w.connect()
+	w.scan.now = time.Now()
+	fresh := false
+	for _, r := range w.roots {
+		w.locate(r, false)
+		if r.fresh {
+			w.enqueue(r)
+			r.fresh, fresh = false, true
+		}
+	}
+	if fresh {
+		w.state.save(w.roots, w.before)
+	}
+	if len(w.before) > 0 {
+		w.initial, w.rescan = true, true
+		w.burst.note(w.scan.now)
+	}
+	w.grew = false
+	ctx, w.cancel = context.WithCancel(ctx)
+	go w.run(ctx)
+	return w, nil
 }
 
 // Batches gives the bursts in order; the first may be what changed while
@@ -27,14 +113,141 @@ func (w *Watcher) Batches() <-chan watch.Batch { return w.out }
 
 // Commit notes that the work of a batch is done. Batches may be committed in
 // any order, and not at all: then their changes come again at the next Open.
-func (w *Watcher) Commit(b watch.Batch) {}
+func (w *Watcher) Commit(b watch.Batch) { w.state.commit(b.ID) }
 
 // All are the paths that are watched, directories before what is in them: the
 // index as of the last Batch.
-func (w *Watcher) All() iter.Seq[string] { return func(func(string) bool) {} }
+func (w *Watcher) All() iter.Seq[string] {
+	var paths []string
+	w.do(func() {
+		for _, r := range w.roots {
+			r.top.walk("", func(rel string, _ entry) bool {
+				paths = append(paths, r.shown(rel))
+				return true
+			})
+		}
+	})
+	return func(yield func(string) bool) {
+		for _, p := range paths {
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
 
 // Rescan looks at everything again, as after an overflow.
-func (w *Watcher) Rescan() {}
+func (w *Watcher) Rescan() {
+	w.do(func() { w.lose() })
+}
 
 // Close ends the watcher and waits for it.
-func (w *Watcher) Close() error { return nil }
+func (w *Watcher) Close() error {
+	w.cancel()
+	<-w.done
+	return w.state.close()
+}
+
+// do has the watcher's goroutine do something.
+func (w *Watcher) do(f func()) {
+	finished := make(chan struct{})
+	select {
+	case w.ask <- func() { f(); close(finished) }:
+		<-finished
+	case <-w.done:
+	}
+}
+
+// connect begins to watch with the kernel's help.
+func (w *Watcher) connect() {
+	var err error
+	w.ids, w.limit = map[fileID]string{}, false
+	w.fs, err = fsnotify.NewBufferedWatcher(eventBuffer)
+	if err != nil {
+		w.fs, w.limit = nil, true
+		w.notice("inotify is not available: "+err.Error()+"; files are compared in intervals, which is slower",
+			"raise it: sysctl -w fs.inotify.max_user_instances=512")
+	}
+}
+
+func (w *Watcher) notice(text, hint string) {
+	if w.o.Notice != nil {
+		w.o.Notice(Notice{Text: text, Hint: hint})
+	}
+}
+
+// watch has the kernel watch a directory, if it can.
+func (w *Watcher) watch(real string, d *dir) {
+	d.watched = false
+	info, err := os.Lstat(real)
+	if w.fs == nil || err != nil {
+		return // gone, for which there is an event
+	}
+	id := idOf(info)
+	old, known := w.ids[id]
+	if !known && w.o.MaxWatches > 0 && len(w.ids) >= w.o.MaxWatches {
+		w.limited(real)
+		return
+	}
+	if known && old != real && id != (fileID{}) {
+		// It was moved, and the kernel has one watch for it, which fsnotify
+		// knows by the old path and would drop with that.
+		_ = w.fs.Remove(old)
+	}
+	if err := w.fs.Add(real); noSpace(err) {
+		w.limited(real)
+		return
+	}
+	w.ids[id], d.id, d.watched = real, id, true
+}
+
+// limited says once that there are no more watches.
+func (w *Watcher) limited(real string) {
+	if w.limit {
+		return
+	}
+	w.limit = true
+	w.notice(fmt.Sprintf("the limit on inotify watches was reached at %s, after %d directories; the others are compared in intervals, which is slower", real, len(w.ids)),
+		"raise it: sysctl -w fs.inotify.max_user_watches=524288 (and in /etc/sysctl.d to keep it), or ignore directories that need no watching")
+}
+
+func (w *Watcher) unwatch(real string, d *dir) {
+	if !d.watched {
+		return
+	}
+	d.watched = false
+	if w.ids[d.id] != real {
+		return // it has another name by now, and is watched by that
+	}
+	delete(w.ids, d.id)
+	if w.fs != nil {
+		_ = w.fs.Remove(real) // it may be gone already
+	}
+}
+
+// was notes what a path was before a change; the oldest counts.
+func (w *Watcher) was(r *root, rel string, e entry) {
+	if r.fresh {
+		return
+	}
+	at := spot{r, rel}
+	if _, ok := w.before[at]; !ok {
+		w.before[at] = e
+	}
+}
+
+func (w *Watcher) wasAdded() { w.grew = true }
+
+// lose has everything looked at.
+func (w *Watcher) lose() {
+	w.all = true
+	w.burst.paths += 100
+	w.burst.note(time.Now())
+}
+
+// fail handles an error of the kernel's queue.
+func (w *Watcher) fail(err error) {
+	if errors.Is(err, fsnotify.ErrEventOverflow) {
+		w.lose()
+	}
+}
