@@ -36,6 +36,7 @@ func (e *Engine) Build(ctx context.Context, req api.BuildRequest, emit func(api.
 		b.readOnly = true
 		return b.check(ctx, services)
 	}
+	b.several = len(services) > 1
 	built, err := b.all(ctx, services)
 	res := api.BuildResult{Images: map[string]api.BuiltImage{}}
 	for name, img := range built {
@@ -98,6 +99,8 @@ type builds struct {
 	pins    pins
 	// readOnly builds nothing, also not for additional contexts.
 	readOnly bool
+	// several says that progress has to name services.
+	several bool
 
 	mu   sync.Mutex
 	done map[string]func() (image.Image, error)
@@ -188,6 +191,10 @@ func buildError(service string, err error) error {
 	if errors.As(err, &step) && len(step.Log) > 0 {
 		out.Detail = strings.Split(strings.TrimRight(string(step.Log), "\n"), "\n")
 	}
+	var place *build.Fault
+	if errors.As(err, &place) && place.Excerpt() != "" {
+		out.Detail = append(out.Detail, strings.Split(strings.TrimRight(place.Excerpt(), "\n"), "\n")...)
+	}
 	return out
 }
 
@@ -196,19 +203,28 @@ func (b *builds) run(ctx context.Context, s *compose.Service, id string, trail [
 	if err != nil {
 		return image.Image{}, err
 	}
-	return b.builder.Build(ctx, req, func(ev build.Event) { b.progress(id, ev) })
+	name := ""
+	if b.several {
+		name = s.Name
+	}
+	return b.builder.Build(ctx, req, func(ev build.Event) { b.progress(id, name, ev) })
 }
 
-// progress passes a step's events on: its last line goes with it.
-func (b *builds) progress(id string, ev build.Event) {
+// progress passes a step's events on. name is the service's, where several are
+// built.
+func (b *builds) progress(id, name string, ev build.Event) {
 	if ev.State == build.Warning {
-		b.emit(api.Message{Notice: &api.Notice{Level: "warning", Text: string(ev.Line)}})
+		text := string(ev.Line)
+		if name != "" {
+			text = name + ": " + text
+		}
+		b.emit(api.Message{Notice: &api.Notice{Level: "warning", Text: text}})
 		return
 	}
-	p := &api.Progress{ID: ev.Title(), Parent: id, State: api.Working, Text: "Running"}
+	p := &api.Progress{ID: ev.Title(name), Parent: id, State: api.Working, Text: "Running"}
 	switch ev.State {
 	case build.Log:
-		p.Detail = string(ev.Line)
+		p.Detail, p.Log = string(ev.Line), true
 	case build.Cached:
 		p.State, p.Text = api.Done, "Cached"
 	case build.Done:
@@ -239,6 +255,10 @@ func (b *builds) request(ctx context.Context, s *compose.Service, trail []string
 		req.Args = compose.Mapping{}
 	}
 	maps.Copy(req.Args, b.req.Args)
+	if b.several {
+		// What is given for all need not mean something to each.
+		req.OptionalArgs = slices.Collect(maps.Keys(b.req.Args))
+	}
 	if b.req.Epoch != nil {
 		t := time.Unix(*b.req.Epoch, 0)
 		req.Epoch = &t
@@ -258,8 +278,8 @@ func (b *builds) request(ctx context.Context, s *compose.Service, trail []string
 	if err := b.contexts(ctx, &req, d, trail); err != nil {
 		return req, err
 	}
-	for _, key := range append(slices.Clone(d.SSH), b.req.SSH...) {
-		req.SSH = append(req.SSH, build.SSH{ID: key.ID, Path: key.Path})
+	if req.SSH, err = b.ssh(d); err != nil {
+		return req, err
 	}
 	for _, ref := range d.Secrets {
 		o, ok := b.req.Project.Secrets[ref.Source]
@@ -273,6 +293,32 @@ func (b *builds) request(ctx context.Context, s *compose.Service, trail []string
 		req.Secrets = append(req.Secrets, build.Secret{ID: id, File: o.File, Value: []byte(o.Content)})
 	}
 	return req, nil
+}
+
+// ssh are the agents and keys that a build is given. One without a path is the
+// agent of whoever asks for the build.
+func (b *builds) ssh(d *compose.Build) ([]build.SSH, error) {
+	var out []build.SSH
+	for _, key := range append(slices.Clone(d.SSH), b.req.SSH...) {
+		path := key.Path
+		if path == "" {
+			if path = b.getenv("SSH_AUTH_SOCK"); path == "" {
+				return nil, fmt.Errorf("ssh %s: SSH_AUTH_SOCK is not set: start an agent, or give a key as %s=PATH", key.ID, key.ID)
+			}
+		}
+		out = append(out, build.SSH{ID: key.ID, Path: path})
+	}
+	return out, nil
+}
+
+// getenv looks into the environment of whoever asks for the build.
+func (b *builds) getenv(name string) string {
+	for _, kv := range b.req.Credentials.Environ {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
+	}
+	return ""
 }
 
 // caches reads cache_from or cache_to.

@@ -61,10 +61,12 @@ type Progress struct {
 	// Text is one word or two: "Creating", "Created", "Starting", "Started",
 	// "Waiting", "Healthy", "Exited", "Stopping", "Stopped", "Removing",
 	// "Removed", "Running", "Pulling", "Pulled", "Downloading", ...
-	Text    string `json:"text"`
-	Detail  string `json:"detail,omitempty"`  // the cause, or an error
-	Current int64  `json:"current,omitempty"` // bytes
-	Total   int64  `json:"total,omitempty"`   // bytes
+	Text   string `json:"text"`
+	Detail string `json:"detail,omitempty"` // the cause, or an error
+	// Log says that Detail is a line which the step ID of a build printed.
+	Log     bool  `json:"log,omitempty"`
+	Current int64 `json:"current,omitempty"` // bytes
+	Total   int64 `json:"total,omitempty"`   // bytes
 }
 
 // Notice is a line for the user that is not tied to an object's progress.

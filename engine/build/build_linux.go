@@ -272,6 +272,9 @@ func (b *Builder) attempt(ctx context.Context, req Request, platform ocispec.Pla
 		return image.Image{}, err
 	}
 	for _, name := range o.file.UnusedArgs() {
+		if slices.Contains(req.OptionalArgs, name) {
+			continue
+		}
 		emit(Event{State: Warning, Name: "UnusedBuildArg", Line: []byte("build argument " + name + " is not declared by any ARG")})
 	}
 	target, err := o.file.Target()

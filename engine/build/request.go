@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"devstack/compose"
+	"devstack/engine/build/dockerfile"
 	"devstack/engine/build/solve"
 	"devstack/engine/build/source"
 	"devstack/engine/image/registry"
@@ -17,8 +18,10 @@ type Request struct {
 	Inline     string      // the Dockerfile itself, instead
 	Target     string
 	Args       map[string]*string // without a value: as if it were not there
-	Labels     map[string]string  // over the Dockerfile's
-	Contexts   map[string]source.Spec
+	// OptionalArgs need not be declared by any ARG.
+	OptionalArgs []string
+	Labels       map[string]string // over the Dockerfile's
+	Contexts     map[string]source.Spec
 
 	Secrets      []Secret
 	SSH          []SSH
@@ -83,3 +86,6 @@ const (
 // StepError is a step that failed, with its whole log and the excerpt of the
 // Dockerfile.
 type StepError = solve.Error
+
+// Fault is something wrong at a place of a Dockerfile.
+type Fault = dockerfile.Error

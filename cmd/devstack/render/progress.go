@@ -73,6 +73,11 @@ func (p *plainProgress) Progress(e api.Progress) {
 	if p.last == nil {
 		p.last = make(map[string]string)
 	}
+	if e.Log { // every line, also one that comes again
+		place, _, _ := strings.Cut(e.ID, "] ")
+		io.WriteString(p.w, p.o.Prefix+strings.TrimRight(" "+place+"] | "+Clean(e.Detail), " ")+"\n")
+		return
+	}
 	line := strings.TrimRight(" "+e.ID+" "+e.Text+" "+Clean(e.Detail), " ")
 	if p.last[e.ID] == line {
 		return

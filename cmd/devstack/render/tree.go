@@ -48,7 +48,11 @@ type tree struct {
 type task struct {
 	api.Progress
 	start, end time.Time
+	printed    []string // its last lines, if it is a step of a build
 }
+
+// printedLines is how many lines of a step are shown while it works.
+const printedLines = 5
 
 func newTree(w io.Writer, o ProgressOptions) *tree {
 	t := &tree{
@@ -93,6 +97,11 @@ func (t *tree) Progress(e api.Progress) {
 	}
 	if e.Parent == "" {
 		e.Parent = k.Parent
+	}
+	if e.Log {
+		k.printed = append(k.printed, Clean(e.Detail))
+		k.printed = k.printed[max(0, len(k.printed)-printedLines):]
+		e.Detail = ""
 	}
 	e.Total = max(e.Total, k.Total)
 	e.Current = max(e.Current, k.Current)
@@ -191,9 +200,7 @@ func (t *tree) compose(cols, room int, last bool) []treeLine {
 		}
 		if k.Parent == "" {
 			shown = append(shown, k)
-			if k.State == api.Working && !last {
-				shown = append(shown, t.children(k.ID)...)
-			}
+			shown = append(shown, t.children(k, last)...)
 		}
 	}
 	for i := 0; len(shown) > room-1 && i < len(shown); {
@@ -212,15 +219,26 @@ func (t *tree) compose(cols, room int, last bool) []treeLine {
 	for _, k := range shown {
 		width = max(width, utf8.RuneCountInString(k.label()))
 	}
+	spare := room - 1 - len(shown)
 	for _, k := range shown {
 		lines = append(lines, t.line(k, width, cols))
+		if k.State != api.Working || last {
+			continue
+		}
+		n := max(0, min(len(k.printed), spare))
+		for _, text := range k.printed[len(k.printed)-n:] {
+			text = Ellipsis("     │ "+text, cols-1)
+			lines = append(lines, treeLine{text, utf8.RuneCountInString(text)})
+		}
+		spare -= n
 	}
 	return lines
 }
 
-func (t *tree) children(id string) (out []*task) {
+// children of what still works, and what failed of everything else.
+func (t *tree) children(parent *task, last bool) (out []*task) {
 	for _, k := range t.order {
-		if k.Parent == id {
+		if k.Parent == parent.ID && (k.State == api.Failed || parent.State == api.Working && !last) {
 			out = append(out, k)
 		}
 	}

@@ -82,8 +82,19 @@ func stageName(f *dockerfile.File, s *dockerfile.Stage) string {
 	return s.Name
 }
 
-// Title is a step as a line: "[build 2/5] RUN make".
-func (e Event) Title() string {
-	place := strings.TrimSpace(fmt.Sprintf("%s %d/%d", e.Stage, e.Index, e.Of))
-	return "[" + place + "] " + e.Name
+// Title is a step as a line: "[web build 2/5] RUN make", of a build called web.
+func (e Event) Title(build string) string {
+	var place []string
+	for _, s := range []string{build, e.Stage} {
+		if s != "" {
+			place = append(place, s)
+		}
+	}
+	if e.Index > 0 {
+		place = append(place, fmt.Sprintf("%d/%d", e.Index, e.Of))
+	}
+	if len(place) == 0 {
+		return e.Name
+	}
+	return "[" + strings.Join(place, " ") + "] " + e.Name
 }
