@@ -12,6 +12,7 @@ var Project = Value{Keys: [][]Key{{
 	{"services", &Value{Names: Object, Map: &ServiceValue}, "The services of the project."},
 	{"version", &Value{Scalar: Text | Number | Int}, "Obsolete and ignored."},
 	{"volumes", &Value{Names: Object, Map: &volume}, "Named volumes that services share."},
+	{"x-devstack", &ownOfProject, "devstack's own settings."},
 }}}
 
 var include = Value{Scalar: Text, Short: Include, Closed: true, Keys: [][]Key{{

@@ -1,7 +1,9 @@
 package schema
 
 // ServiceValue describes a service.
-var ServiceValue = Value{Keys: [][]Key{containerKeys, workloadKeys, serviceKeys}}
+var ServiceValue = Value{Keys: [][]Key{containerKeys, workloadKeys, serviceKeys, {
+	{"x-devstack", &ownOfService, "devstack's own settings."},
+}}}
 
 // containerKeys are what anything that runs a container takes: services,
 // jobs and the containers of pre_start.
