@@ -41,6 +41,7 @@ func verbs() []verb {
 		{"events", newEventsCmd},
 		{"exec", newExecCmd},
 		{"export", newExportCmd},
+		{"graph", newGraphCmd},
 		{"history", newHistoryCmd},
 		{"image", newImageCmd},
 		{"images", newImagesCmd},
@@ -51,6 +52,7 @@ func verbs() []verb {
 		{"logout", newLogoutCmd},
 		{"logs", newLogsCmd},
 		{"ls", newLsCmd},
+		{"man", newManCmd},
 		{"pause", newPauseCmd},
 		{"port", newPortCmd},
 		{"prune", newPruneCmd},
@@ -62,6 +64,7 @@ func verbs() []verb {
 		{"run", newRunCmd},
 		{"save", newSaveCmd},
 		{"scale", newScaleCmd},
+		{"schema", newSchemaCmd},
 		{"start", newStartCmd},
 		{"stats", newStatsCmd},
 		{"stop", newStopCmd},
@@ -127,6 +130,10 @@ func newRootCmd(e *env) *cobra.Command {
 	}
 	for _, v := range all {
 		root.AddCommand(v.command(e))
+	}
+	switch verbOf(flags, e.args) {
+	case cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+		addCompletions(e, root)
 	}
 	return root
 }
