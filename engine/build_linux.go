@@ -61,31 +61,8 @@ func imageName(project, service string, s *compose.Service) string {
 
 // buildable are the services of a request that have a build section.
 func buildable(req *api.BuildRequest) ([]string, error) {
-	var out []string
-	add := func(name string) {
-		if s := req.Project.Services[name]; s.Build != nil && !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	if len(req.Services) == 0 {
-		for _, name := range req.Project.ServiceNames() {
-			add(name)
-		}
-		return out, nil
-	}
-	for _, name := range req.Services {
-		s, ok := req.Project.Services[name]
-		if !ok {
-			return nil, &api.Error{Message: "no such service: " + name}
-		}
-		add(name)
-		if req.WithDeps {
-			for _, dep := range slices.Sorted(maps.Keys(s.DependsOn)) {
-				add(dep)
-			}
-		}
-	}
-	return out, nil
+	names, err := closureOf(req.Project, req.Services, req.WithDeps)
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return req.Project.Services[name].Build == nil }), err
 }
 
 // builds is a set of builds of one request; each service is built once, also
@@ -164,7 +141,7 @@ func (b *builds) build(ctx context.Context, name string, trail []string) (image.
 	}
 	s.Name = name
 	id := "Image " + imageName(b.req.Project.Name, name, &s)
-	b.emit(api.Message{Progress: &api.Progress{ID: id, State: api.Working, Text: "Building"}})
+	b.emit(api.Message{Progress: &api.Progress{ID: id, State: api.Working, Text: api.Building}})
 	img, err := b.run(ctx, &s, id, trail)
 	if err != nil {
 		b.emit(api.Message{Progress: &api.Progress{ID: id, State: api.Failed, Text: "Error", Detail: firstLine(err.Error())}})
@@ -218,7 +195,7 @@ func (b *builds) progress(id, name string, ev build.Event) {
 		if name != "" {
 			text = name + ": " + text
 		}
-		b.emit(api.Message{Notice: &api.Notice{Level: "warning", Text: text}})
+		b.emit(api.Message{Notice: &api.Notice{Level: "warning", Text: text, Of: id}})
 		return
 	}
 	p := &api.Progress{ID: ev.Title(name), Parent: id, State: api.Working, Text: "Running"}

@@ -71,7 +71,7 @@ func pushWishes(req api.PushRequest, emit func(api.Message)) ([]pushWish, error)
 	if req.Project == nil {
 		return out, nil
 	}
-	names, err := pushedServices(req)
+	names, err := closureOf(req.Project, req.Services, req.IncludeDeps)
 	if err != nil {
 		return nil, err
 	}
@@ -91,23 +91,25 @@ func pushWishes(req api.PushRequest, emit func(api.Message)) ([]pushWish, error)
 	return out, nil
 }
 
-func pushedServices(req api.PushRequest) ([]string, error) {
-	if len(req.Services) == 0 {
-		return req.Project.ServiceNames(), nil
+// closureOf are the services of a request: all where none is named, and with
+// deps what they depend on.
+func closureOf(p *compose.Project, services []string, deps bool) ([]string, error) {
+	if len(services) == 0 {
+		return p.ServiceNames(), nil
 	}
-	for _, name := range req.Services {
-		if _, ok := req.Project.Services[name]; !ok {
+	for _, name := range services {
+		if _, ok := p.Services[name]; !ok {
 			return nil, &api.Error{Message: "no such service: " + name}
 		}
 	}
-	if !req.IncludeDeps {
-		return req.Services, nil
+	if !deps {
+		return services, nil
 	}
-	g, err := graph.New(req.Project)
+	g, err := graph.New(p)
 	if err != nil {
 		return nil, err
 	}
-	return g.Closure(req.Services), nil
+	return g.Closure(services), nil
 }
 
 // push pushes one reference and reports its progress.

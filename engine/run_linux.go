@@ -80,7 +80,7 @@ func (e *Engine) prepareRun(ctx context.Context, req api.RunRequest, s compose.S
 	}
 	deps = slices.DeleteFunc(deps, func(n string) bool { return len(p.ServiceUnits(n)) > 0 && allRun(p.ServiceUnits(n)) })
 	up := &up{e: e, p: p, emit: emit, req: &api.UpRequest{
-		Project: req.Project, Meta: req.Meta, Services: append(slices.Clone(deps), req.Service), NoDeps: true, Pull: req.Pull, Credentials: req.Credentials, Lock: req.Lock,
+		Project: req.Project, Meta: req.Meta, Services: append(slices.Clone(deps), req.Service), NoDeps: true, Pull: req.Pull, Build: req.Build, Credentials: req.Credentials, Lock: req.Lock,
 		Scale: map[string]int{req.Service: len(p.ServiceUnits(req.Service))}, NoRecreate: true,
 	}}
 	pl, err := up.plan(ctx)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,18 +9,21 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"devstack/cmd/devstack/render"
 	"devstack/compose"
 	"devstack/engine/api"
 )
 
 // buildOptions are the flags of build that are not part of the request.
 type buildOptions struct {
-	args, ssh []string
-	memory    int64
-	quiet     bool
-	print     bool
-	frozen    bool
+	args, ssh        []string
+	memory, progress string
+	builder          string
+	provenance, sbom string
+	quiet, print     bool
+	frozen           bool
 }
 
 func newBuildCmd(e *env) *cobra.Command {
@@ -33,6 +35,9 @@ func newBuildCmd(e *env) *cobra.Command {
 		Use:   "build [OPTIONS] [SERVICE...]",
 		Short: "Build or rebuild services",
 		RunE: func(cmd *cobra.Command, services []string) error {
+			if err := o.check(e, cmd.Flags()); err != nil {
+				return err
+			}
 			req.Services = services
 			return runBuild(cmd.Context(), e, req, o)
 		},
@@ -40,17 +45,60 @@ func newBuildCmd(e *env) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&o.args, "build-arg", nil, "Set build-time variables for services")
+	f.StringVar(&o.builder, "builder", "", "Set builder to use (accepted: there is only one)")
 	f.BoolVar(&req.Check, "check", false, "Check build configuration")
 	addFrozen(f, &o.frozen)
-	f.Int64VarP(&o.memory, "memory", "m", 0, "Set memory limit for the build container, in bytes")
+	f.StringVarP(&o.memory, "memory", "m", "", "Set memory limit for each RUN of the build")
 	f.BoolVar(&req.NoCache, "no-cache", false, "Do not use cache when building the image")
-	f.BoolVar(&o.print, "print", false, "Print what would be built, as JSON")
+	f.BoolVar(&o.print, "print", false, "Print equivalent bake file")
+	f.StringVar(&o.progress, "progress", e.flags.progress, "Set type of ui output (auto, tty, plain, json, rawjson, quiet)")
+	f.StringVar(&o.provenance, "provenance", "", "Add a provenance attestation (accepted: none is made)")
 	f.BoolVar(&req.Pull, "pull", false, "Always attempt to pull a newer version of the image")
 	f.BoolVar(&req.Push, "push", false, "Push service images")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "Suppress the build output")
-	f.StringArrayVar(&o.ssh, "ssh", nil, "Set SSH authentications used when building service images")
+	f.StringVar(&o.sbom, "sbom", "", "Add a SBOM attestation (accepted: none is made)")
+	f.StringArrayVar(&o.ssh, "ssh", nil, "Set SSH authentications used when building service images. (use 'default' for using your default SSH Agent)")
 	f.BoolVar(&req.WithDeps, "with-dependencies", false, "Also build dependencies (transitively)")
+	for _, old := range withoutEffect() {
+		f.Bool(old, true, "DEPRECATED")
+		_ = f.MarkHidden(old) // the flag was just made
+	}
 	return cmd
+}
+
+// withoutEffect are flags that Compose still takes and that mean nothing.
+func withoutEffect() []string { return []string{"compress", "force-rm", "no-rm", "parallel"} }
+
+// check refuses values that are not known, and says which flags do nothing.
+func (o *buildOptions) check(e *env, f *pflag.FlagSet) error {
+	if f.Changed("progress") {
+		e.flags.progress = o.progress
+		if o.progress == "rawjson" {
+			e.flags.progress = render.ModeJSON
+		}
+		if err := e.flags.check(); err != nil {
+			return err
+		}
+	}
+	say := func(format string, args ...any) {
+		if e.flags.progress != render.ModeQuiet && e.flags.progress != render.ModeJSON {
+			fmt.Fprintf(e.stderr, "warning: "+format+"\n", args...)
+		}
+	}
+	if o.builder != "" {
+		say("--builder %s has no effect: the engine builds", o.builder)
+	}
+	for name, value := range map[string]string{"provenance": o.provenance, "sbom": o.sbom} {
+		if on, err := strconv.ParseBool(value); value != "" && (err != nil || on) {
+			say("--%s has no effect: no attestations are made; labels and annotations say which source an image is from", name)
+		}
+	}
+	for _, old := range withoutEffect() {
+		if f.Changed(old) {
+			say("--%s has no effect", old)
+		}
+	}
+	return nil
 }
 
 func runBuild(ctx context.Context, e *env, req api.BuildRequest, o buildOptions) error {
@@ -62,7 +110,11 @@ func runBuild(ctx context.Context, e *env, req api.BuildRequest, o buildOptions)
 		return err
 	}
 	req.Project, req.Credentials, req.WorkingDir = p, e.credentials(), p.WorkingDir
-	req.Memory = compose.Bytes(o.memory)
+	if o.memory != "" {
+		if req.Memory, err = compose.ParseBytes(o.memory); err != nil || req.Memory < 0 {
+			return fmt.Errorf("invalid --memory option %q: want a size such as 512m", o.memory)
+		}
+	}
 	req.Args = buildArgs(o.args, e)
 	if req.SSH, err = sshKeys(o.ssh, e); err != nil {
 		return err
@@ -74,7 +126,7 @@ func runBuild(ctx context.Context, e *env, req api.BuildRequest, o buildOptions)
 		return err
 	}
 	if o.print {
-		return printBuild(e, p, req.Services)
+		return printBake(e, &req)
 	}
 	c, err := e.dial(ctx)
 	if err != nil {
@@ -83,7 +135,7 @@ func runBuild(ctx context.Context, e *env, req api.BuildRequest, o buildOptions)
 	defer c.Close()
 	var res api.BuildResult
 	err = e.progress("build", func(emit func(api.Message)) (err error) {
-		res, err = c.Build(ctx, req, withoutPull(emit, o.quiet))
+		res, err = c.Build(ctx, req, quietly(emit, o.quiet, o.quiet))
 		return err
 	})
 	for _, line := range res.Findings {
@@ -143,17 +195,4 @@ func sourceDate(e *env) (*int64, error) {
 		return nil, fmt.Errorf("SOURCE_DATE_EPOCH %q is not a number of seconds", text)
 	}
 	return &n, nil
-}
-
-// printBuild shows the build sections that would be carried out.
-func printBuild(e *env, p *compose.Project, services []string) error {
-	out := map[string]*compose.Build{}
-	for name, s := range p.Services {
-		if s.Build != nil && (len(services) == 0 || slices.Contains(services, name)) {
-			out[name] = s.Build
-		}
-	}
-	enc := json.NewEncoder(e.stdout)
-	enc.SetIndent("", "  ")
-	return enc.Encode(out)
 }

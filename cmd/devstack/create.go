@@ -28,7 +28,7 @@ func newCreateCmd(e *env) *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			return upDetached(ctx, e, c, req, "create", o.quietPull)
+			return upDetached(ctx, e, c, req, "create", &o)
 		},
 		ValidArgsFunction: e.serviceNames,
 	}

@@ -11,9 +11,9 @@ import (
 
 func newPullCmd(e *env) *cobra.Command {
 	var (
-		req             api.PullRequest
-		quiet, noBuilds bool
-		frozen          bool
+		req    api.PullRequest
+		quiet  bool
+		frozen bool
 	)
 	cmd := &cobra.Command{
 		Use:   "pull [OPTIONS] [SERVICE...]",
@@ -23,7 +23,7 @@ func newPullCmd(e *env) *cobra.Command {
 				return fmt.Errorf(`invalid --policy option %q: want "missing" or "always"`, req.Policy)
 			}
 			req.Services = services
-			return runPull(cmd.Context(), e, req, quiet, noBuilds, frozen)
+			return runPull(cmd.Context(), e, req, quiet, frozen)
 		},
 		ValidArgsFunction: e.serviceNames,
 	}
@@ -32,12 +32,12 @@ func newPullCmd(e *env) *cobra.Command {
 	f.BoolVarP(&quiet, "quiet", "q", false, "Pull without printing progress information")
 	f.BoolVar(&req.IncludeDeps, "include-deps", false, "Also pull services declared as dependencies")
 	f.BoolVar(&req.IgnoreFailures, "ignore-pull-failures", false, "Pull what it can and ignores images with pull failures")
-	f.BoolVar(&noBuilds, "ignore-buildable", false, "Ignore images that can be built")
+	f.BoolVar(&req.IgnoreBuildable, "ignore-buildable", false, "Ignore images that can be built")
 	f.StringVar(&req.Policy, "policy", "", `Apply pull policy ("missing"|"always")`)
 	return cmd
 }
 
-func runPull(ctx context.Context, e *env, req api.PullRequest, quiet, noBuilds, frozen bool) error {
+func runPull(ctx context.Context, e *env, req api.PullRequest, quiet, frozen bool) error {
 	if e.flags.dryRun {
 		return errDryRun
 	}
@@ -48,20 +48,13 @@ func runPull(ctx context.Context, e *env, req api.PullRequest, quiet, noBuilds, 
 	if req.Lock, err = e.pins(ctx, p, frozen); err != nil {
 		return err
 	}
-	if noBuilds {
-		for name, s := range p.Services {
-			if s.Build != nil {
-				delete(p.Services, name)
-			}
-		}
-	}
-	req.Project, req.Credentials = p, e.credentials()
+	req.Project, req.WorkingDir, req.Credentials = p, p.WorkingDir, e.credentials()
 	c, err := e.dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	return e.progress("pull", func(emit func(api.Message)) error {
-		return c.Pull(ctx, req, withoutPull(emit, quiet))
+		return c.Pull(ctx, req, quietly(emit, quiet, quiet))
 	})
 }

@@ -46,7 +46,7 @@ func runPush(ctx context.Context, e *env, req api.PushRequest, quiet bool) error
 	defer c.Close()
 	var res api.PushResult
 	err = e.progress("push", func(emit func(api.Message)) (err error) {
-		res, err = c.Push(ctx, req, withoutPull(emit, quiet))
+		res, err = c.Push(ctx, req, quietly(emit, quiet, quiet))
 		return err
 	})
 	for _, img := range res.Pushed {

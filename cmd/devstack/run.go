@@ -116,7 +116,7 @@ func runRun(ctx context.Context, e *env, o *runOptions, service string, command 
 		Credentials: e.credentials(),
 		Project:     p, Meta: metaOf(e, p), Service: service, ContainerName: o.name, Remove: o.remove,
 		NoDeps: o.noDeps, UseAliases: o.useAliases, TTY: tty, Stdin: stdin, Detach: o.detach,
-		Pull: o.pull, Lock: pins, Size: ttySize(e.stdout),
+		Pull: o.pull, Build: o.build, Lock: pins, Size: ttySize(e.stdout),
 	}
 	code, err := o.start(ctx, e, c, req)
 	if err != nil {
@@ -135,7 +135,7 @@ func (o *runOptions) start(ctx context.Context, e *env, c *client.Client, req ap
 	defer d.Close()
 	out := *e
 	out.stdout, out.stderr = afterClose(d, e.stdout), afterClose(d, e.stderr)
-	return out.interact(ctx, req.TTY, req.Stdin, withoutPull(emitTo(d), o.quietPull), func(ctx context.Context, s client.Streams) (int, error) {
+	return out.interact(ctx, req.TTY, req.Stdin, quietly(emitTo(d), o.quietPull, o.quietBuild), func(ctx context.Context, s client.Streams) (int, error) {
 		return c.Run(ctx, req, s)
 	})
 }

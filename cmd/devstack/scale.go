@@ -33,7 +33,7 @@ func newScaleCmd(e *env) *cobra.Command {
 				return err
 			}
 			defer c.Close()
-			return upDetached(ctx, e, c, req, "scale", false)
+			return upDetached(ctx, e, c, req, "scale", &o)
 		},
 	}
 	cmd.Flags().BoolVar(&noDeps, "no-deps", false, "Don't start linked services")

@@ -35,7 +35,7 @@ type upOptions struct {
 type createOptions struct {
 	build, noBuild            bool
 	pull                      string
-	quietPull                 bool
+	quietPull, quietBuild     bool
 	removeOrphans             bool
 	forceRecreate, noRecreate bool
 	recreateDeps, renewAnon   bool
@@ -85,6 +85,7 @@ func (o *createOptions) add(f *pflag.FlagSet) {
 	f.BoolVar(&o.build, "build", false, "Build images before starting containers")
 	f.BoolVar(&o.noBuild, "no-build", false, "Don't build an image, even if it's policy")
 	f.StringVar(&o.pull, "pull", "policy", `Pull image before running ("always"|"missing"|"never")`)
+	f.BoolVar(&o.quietBuild, "quiet-build", false, "Suppress the build output")
 	f.BoolVar(&o.quietPull, "quiet-pull", false, "Pull without printing progress information")
 	f.BoolVar(&o.removeOrphans, "remove-orphans", false, "Remove containers for services not defined in the Compose file")
 	f.BoolVar(&o.forceRecreate, "force-recreate", false, "Recreate containers even if their configuration and image haven't changed")
@@ -136,7 +137,7 @@ func (o *createOptions) check() error {
 }
 
 func checkPull(policy string) error {
-	if !slices.Contains([]string{"", "policy", "always", "missing", "never"}, policy) {
+	if !slices.Contains([]string{"", "policy", "always", "missing", "never", "build", "if_not_present"}, policy) {
 		return fmt.Errorf(`invalid --pull option %q: want "always", "missing" or "never"`, policy)
 	}
 	return nil
@@ -235,14 +236,14 @@ func runUp(ctx context.Context, e *env, o *upOptions, f *pflag.FlagSet, services
 	if !o.detach && !o.noStart && !e.flags.dryRun {
 		return upAttached(ctx, e, c, req, o, attach)
 	}
-	return upDetached(ctx, e, c, req, "up", o.quietPull)
+	return upDetached(ctx, e, c, req, "up", &o.createOptions)
 }
 
 // upDetached carries out req; with --dry-run it prints the plan instead.
-func upDetached(ctx context.Context, e *env, c *client.Client, req api.UpRequest, title string, quietPull bool) error {
+func upDetached(ctx context.Context, e *env, c *client.Client, req api.UpRequest, title string, o *createOptions) error {
 	var result api.UpResult
 	err := e.progress(title, func(emit func(api.Message)) (err error) {
-		result, err = c.Up(ctx, req, withoutPull(emit, quietPull))
+		result, err = c.Up(ctx, req, quietly(emit, o.quietPull, o.quietBuild))
 		return err
 	})
 	if err == nil && req.DryRun {
@@ -251,16 +252,36 @@ func upDetached(ctx context.Context, e *env, c *client.Client, req api.UpRequest
 	return err
 }
 
-// withoutPull drops what --quiet-pull does not want to see.
-func withoutPull(emit func(api.Message), quiet bool) func(api.Message) {
-	if !quiet {
+// quietly drops the progress of pulls, of builds or of both: --quiet-pull and
+// --quiet-build.
+func quietly(emit func(api.Message), pulls, builds bool) func(api.Message) {
+	if !pulls && !builds {
 		return emit
 	}
+	built := map[string]bool{} // images that are built from here on
 	return func(m api.Message) {
-		if p := m.Progress; p != nil && p.State != api.Failed && (p.Parent != "" || strings.HasPrefix(p.ID, "Image ")) {
+		if m.Notice != nil && builds && built[m.Notice.Of] {
 			return
 		}
-		emit(m)
+		p := m.Progress
+		if p == nil || p.State == api.Failed {
+			emit(m)
+			return
+		}
+		image := p.ID
+		if p.Parent != "" {
+			image = p.Parent
+		}
+		if p.Text == api.Building {
+			built[image] = true
+		}
+		quiet := pulls
+		if built[image] {
+			quiet = builds
+		}
+		if !quiet || p.Parent == "" && !strings.HasPrefix(p.ID, "Image ") {
+			emit(m)
+		}
 	}
 }
 

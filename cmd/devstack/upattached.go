@@ -65,7 +65,7 @@ func (s *session) start(ctx context.Context, interrupts <-chan os.Signal) (api.U
 	go func() {
 		var a answer
 		a.err = s.e.progress("up", func(emit func(api.Message)) (err error) {
-			a.result, err = s.c.Up(ctx, s.req, withoutPull(emit, s.o.quietPull))
+			a.result, err = s.c.Up(ctx, s.req, quietly(emit, s.o.quietPull, s.o.quietBuild))
 			return err
 		})
 		done <- a

@@ -50,6 +50,14 @@ func usesOf(p *compose.Project, name string, s compose.Service) []Use {
 			add(m.Source, "volume", "volumes", strconv.Itoa(i))
 		}
 	}
+	for i, init := range s.PreStart {
+		if init.Image != "" {
+			add(init.Image, "init container", "pre_start", strconv.Itoa(i), "image")
+			if init.Platform != "" {
+				uses[len(uses)-1].Platform = init.Platform
+			}
+		}
+	}
 	if s.Build == nil {
 		return uses
 	}

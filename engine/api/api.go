@@ -51,6 +51,9 @@ const (
 	Failed  = "error"
 )
 
+// Building is the Text of an image whose build begins.
+const Building = "Building"
+
 // Progress says how far one object has come.
 type Progress struct {
 	// ID names the object as Compose does: "Container shop-web-1",
@@ -73,6 +76,7 @@ type Progress struct {
 type Notice struct {
 	Level string `json:"level"` // "info", "warning"
 	Text  string `json:"text"`
+	Of    string `json:"of,omitempty"` // the ID of the Progress it belongs to
 }
 
 // Error is a failed operation as the client shows it.
@@ -354,11 +358,14 @@ type Exit struct {
 type PullRequest struct {
 	Project        *compose.Project `json:"project"`
 	Services       []string         `json:"services,omitempty"`
-	Policy         string           `json:"policy,omitempty"` // always, missing
+	Policy         string           `json:"policy,omitempty"` // always, missing; "" is each service's
 	IgnoreFailures bool             `json:"ignore_failures,omitempty"`
 	IncludeDeps    bool             `json:"include_deps,omitempty"`
-	Credentials    Credentials      `json:"credentials,omitzero"`
-	Lock           *Lock            `json:"lock,omitempty"`
+	WorkingDir     string           `json:"working_dir,omitempty"` // of the project
+	// IgnoreBuildable leaves alone what can be built.
+	IgnoreBuildable bool        `json:"ignore_buildable,omitempty"`
+	Credentials     Credentials `json:"credentials,omitzero"`
+	Lock            *Lock       `json:"lock,omitempty"`
 }
 
 // ExecRequest runs a command in a running container.
@@ -390,6 +397,7 @@ type RunRequest struct {
 	Stdin         bool             `json:"stdin,omitempty"`
 	Detach        bool             `json:"detach,omitempty"`
 	Pull          string           `json:"pull,omitempty"`
+	Build         bool             `json:"build,omitempty"` // even if the images are there
 	Size          TTYSize          `json:"size,omitzero"`
 	Credentials   Credentials      `json:"credentials,omitzero"`
 	Lock          *Lock            `json:"lock,omitempty"`
