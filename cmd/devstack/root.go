@@ -45,6 +45,7 @@ func verbs() []verb {
 		{"history", newHistoryCmd},
 		{"image", newImageCmd},
 		{"images", newImagesCmd},
+		{"init", newInitCmd},
 		{"kill", newKillCmd},
 		{"load", newLoadCmd},
 		{"lock", newLockCmd},

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// The names that are looked for, the first found wins.
-func fileNames() []string {
+// FileNames are the names that are looked for, the first found wins.
+func FileNames() []string {
 	return []string{"compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"}
 }
 
@@ -102,7 +102,7 @@ func (ld *loader) fromVariable() []string {
 // discover looks for a project file in dir and above.
 func (ld *loader) discover(dir string) []string {
 	for {
-		if found := existing(dir, fileNames()); len(found) > 0 {
+		if found := existing(dir, FileNames()); len(found) > 0 {
 			ld.warnSeveral("project", found)
 			paths := found[:1]
 			if over := existing(dir, overrideNames()); len(over) > 0 {
