@@ -18,6 +18,10 @@ func newCreateCmd(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			services, done, err := e.outside(ctx, p, services)
+			if err != nil || done {
+				return err
+			}
 			req, err := o.request(ctx, e, p, cmd.Flags(), services)
 			if err != nil {
 				return err

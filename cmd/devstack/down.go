@@ -71,7 +71,10 @@ func runDown(ctx context.Context, e *env, f *pflag.FlagSet, req api.DownRequest)
 	if err == nil && req.DryRun {
 		_, err = io.WriteString(e.stdout, result.Plan)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return e.providersDown(ctx, p, req.Services)
 }
 
 // errDryRun is for verbs that have nothing to plan.

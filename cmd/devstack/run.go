@@ -107,6 +107,11 @@ func runRun(ctx context.Context, e *env, o *runOptions, service string, command 
 	}
 	s.TTY, s.StdinOpen = tty, stdin
 	p.Services[service] = s
+	if s.Provider == nil {
+		if _, _, err := e.outside(ctx, p, []string{service}); err != nil {
+			return err
+		}
+	}
 	c, err := e.dial(ctx)
 	if err != nil {
 		return err

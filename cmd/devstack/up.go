@@ -218,6 +218,10 @@ func runUp(ctx context.Context, e *env, o *upOptions, f *pflag.FlagSet, services
 			return noSuchService(p, o.exitCodeFrom)
 		}
 	}
+	services, done, err := e.outside(ctx, p, services)
+	if err != nil || done {
+		return err
+	}
 	attach, err := o.attached(p, services)
 	if err != nil {
 		return err
