@@ -71,6 +71,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	e.cfg = cfg
 	m := &supervise.Machine{Roots: cfg.Roots, Guard: cfg.Guard, Events: &event.Bus{}, Idle: cfg.Idle, Warn: cfg.Warn}
 	e.m = m
+	m.Find = e.named
 	restored := map[string]*os.File{}
 	var keep network.Keeper
 	if cfg.Guard != nil {
@@ -126,6 +127,18 @@ func (e *Engine) all() []*supervise.Project {
 		out = append(out, e.projects[name])
 	}
 	return out
+}
+
+// named finds a container of any project by its name.
+func (e *Engine) named(name string) *supervise.Unit {
+	for _, p := range e.all() {
+		for _, u := range p.Units() {
+			if u.Name() == name {
+				return u
+			}
+		}
+	}
+	return nil
 }
 
 // known is a project that the engine has, or nil.

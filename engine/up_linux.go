@@ -224,6 +224,11 @@ func (u *up) checkDeclared() error {
 				}
 			}
 		}
+		for i, link := range s.ExternalLinks {
+			if target, _, _ := strings.Cut(link, ":"); u.e.named(target) == nil {
+				fail(compose.Path("services", name, "external_links", fmt.Sprint(i)), "external link to container %s, which could not be found", target)
+			}
+		}
 		if n := u.replicas(&s); s.ContainerName != "" && n > 1 {
 			fail(compose.Path("services", name, "container_name"), "container_name %q cannot be given to %d containers", s.ContainerName, n)
 		}
@@ -250,7 +255,7 @@ func (u *up) check(ctx context.Context, pl *plan.Plan) error {
 		s, ok := u.req.Project.Services[op.Service]
 		if ok && !rehearsed[op.Service] && (op.Kind == plan.CreateContainer || op.Kind == plan.Recreate) {
 			rehearsed[op.Service] = true
-			errs = append(errs, u.p.Rehearse(u.req.Project, u.req.Meta.WorkingDir, &s, u.images[op.Service])...)
+			errs = append(errs, u.p.Rehearse(u.req.Project, u.req.Meta.WorkingDir, &s, u.images[op.Service], supervise.MountImages(&s, u.images))...)
 		}
 	}
 	if err := joinAPI(errs); err != nil {

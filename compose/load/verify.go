@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -322,11 +321,6 @@ func (v *verifier) mount(s *compose.Service, m compose.Mount, n string) {
 		}
 		if path.IsAbs(sub[1]) || sub[1] == ".." || strings.HasPrefix(path.Clean(sub[1]), "../") {
 			v.fault(s, "a path relative to the top, without ..", at("volumes", n, sub[0], "subpath"), "volumes.%s of service %q: subpath %s leaves the %s", n, s.Name, quote(sub[1]), sub[0])
-		}
-	}
-	if m.Type == compose.MountBind && m.Bind != nil && !m.Bind.CreateHostPath {
-		if _, err := os.Stat(m.Source); errors.Is(err, os.ErrNotExist) {
-			v.ld.atStart(v.p, fmt.Sprintf("volumes.%s of service %q: %s does not exist", n, s.Name, showName(v.ld.cwd, m.Source)), "create it, or remove create_host_path: false", "services", s.Name, "volumes", n, "source")
 		}
 	}
 }

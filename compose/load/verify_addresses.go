@@ -11,21 +11,22 @@ import (
 )
 
 // addresses checks the addresses that services ask for: their form, that they
-// lie in a subnet of their network, and that nobody else has them.
+// lie in a subnet of their network, and that nobody else has them. What one
+// service cannot have is no reason to refuse another one.
 func (v *verifier) addresses() {
 	owner := map[string]string{}
-	for _, name := range v.p.ServiceNames() {
+	for _, name := range v.together() {
 		s := v.p.Services[name]
 		v.mac(&s, s.MacAddress, "mac_address")
 		for i, text := range s.DNS {
 			if _, err := netip.ParseAddr(text); err != nil {
-				v.fault(&s, "", at("dns", strconv.Itoa(i)), "dns of service %q: %s is not an IP address", s.Name, quote(text))
+				v.unfit(&s, "", at("dns", strconv.Itoa(i)), "dns of service %q: %s is not an IP address", s.Name, quote(text))
 			}
 		}
 		for _, host := range keysOf(s.ExtraHosts) {
 			for _, text := range s.ExtraHosts[host] {
 				if _, err := netip.ParseAddr(strings.Trim(text, "[]")); err != nil && text != "host-gateway" {
-					v.fault(&s, "an address, or host-gateway", at("extra_hosts", host), "extra_hosts of service %q: %s is not an IP address", s.Name, quote(text))
+					v.unfit(&s, "an address, or host-gateway", at("extra_hosts", host), "extra_hosts of service %q: %s is not an IP address", s.Name, quote(text))
 				}
 			}
 		}
@@ -40,11 +41,16 @@ func (v *verifier) addresses() {
 			}
 			for i, text := range n.LinkLocalIPs {
 				if _, err := netip.ParseAddr(text); err != nil {
-					v.fault(&s, "", at("networks", key, "link_local_ips", strconv.Itoa(i)), "link_local_ips of service %q: %s is not an IP address", s.Name, quote(text))
+					v.unfit(&s, "", at("networks", key, "link_local_ips", strconv.Itoa(i)), "link_local_ips of service %q: %s is not an IP address", s.Name, quote(text))
 				}
 			}
 		}
 	}
+}
+
+// unfit is fault, but a warning for verbs that start nothing: `down` must work.
+func (v *verifier) unfit(s *compose.Service, hint string, keys []string, format string, args ...any) {
+	v.ld.outside(v.p, fmt.Sprintf(format, args...), hint, append([]string{"services", s.Name}, keys...)...)
 }
 
 func (v *verifier) mac(s *compose.Service, text string, keys ...string) {
@@ -52,7 +58,7 @@ func (v *verifier) mac(s *compose.Service, text string, keys ...string) {
 		return
 	}
 	if hw, err := net.ParseMAC(text); err != nil || len(hw) != 6 {
-		v.fault(s, "six bytes in hexadecimal, as 02:42:ac:11:00:02", keys, "service %q: %s is not a MAC address", s.Name, quote(text))
+		v.unfit(s, "six bytes in hexadecimal, as 02:42:ac:11:00:02", keys, "service %q: %s is not a MAC address", s.Name, quote(text))
 	}
 }
 
@@ -64,11 +70,11 @@ func (v *verifier) static(s *compose.Service, network, key, text string, owner m
 	keys := at("networks", network, key)
 	addr, err := netip.ParseAddr(text)
 	if err != nil {
-		v.fault(s, "", keys, "%s of service %q: %s is not an IP address", key, s.Name, quote(text))
+		v.unfit(s, "", keys, "%s of service %q: %s is not an IP address", key, s.Name, quote(text))
 		return
 	}
 	if addr.Is4() != (key == "ipv4_address") {
-		v.fault(s, "", keys, "%s of service %q: %s belongs to the other family", key, s.Name, text)
+		v.unfit(s, "", keys, "%s of service %q: %s belongs to the other family", key, s.Name, text)
 		return
 	}
 	n, ok := v.p.Networks[network]
@@ -85,11 +91,11 @@ func (v *verifier) static(s *compose.Service, network, key, text string, owner m
 		subnets = append(subnets, pool.Subnet)
 		inside = inside || prefix.Contains(addr)
 		if inside && pool.Gateway == text {
-			v.fault(s, "choose another one", keys, "%s of service %q: %s is the gateway of network %s", key, s.Name, text, network)
+			v.unfit(s, "choose another one", keys, "%s of service %q: %s is the gateway of network %s", key, s.Name, text, network)
 		}
 	}
 	if len(subnets) > 0 && !inside {
-		v.fault(s, "choose one in it, or change the subnet", keys, "%s of service %q: %s is not in the subnet %s of network %s", key, s.Name, text, strings.Join(subnets, ", "), network)
+		v.unfit(s, "choose one in it, or change the subnet", keys, "%s of service %q: %s is not in the subnet %s of network %s", key, s.Name, text, strings.Join(subnets, ", "), network)
 	}
 	if other, taken := owner[network+" "+addr.String()]; taken {
 		v.ld.atStart(v.p, fmt.Sprintf("%s of service %q: %s on network %s is taken by service %s", key, s.Name, text, network, other), "", "services", s.Name, "networks", network, key)

@@ -29,7 +29,15 @@ type Input struct {
 	NetNS      string // path of the network namespace; "" is the host's
 	IPC, PID   string // path, HostNamespace, or "" for a new one
 	Mounts     []specs.Mount
-	ProjectDir string // where relative paths of profiles begin
+	ProjectDir string   // where relative paths of profiles begin
+	CDIDirs    []string // nil: the host's
+}
+
+func (in *Input) cdiDirs() []string {
+	if in.CDIDirs != nil {
+		return in.CDIDirs
+	}
+	return CDIDirs()
 }
 
 // Build makes the OCI runtime spec of a container.
@@ -79,6 +87,15 @@ func Build(in Input) (*specs.Spec, error) {
 		Mounts:      allMounts(in),
 		Annotations: s.Annotations,
 		Linux:       linux,
+	}
+	edits, err := cdiDevices(s, in.cdiDirs())
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range edits {
+		if err := e.apply(out); err != nil {
+			return nil, err
+		}
 	}
 	if s.UTS != HostNamespace {
 		out.Hostname, out.Domainname = in.Hostname, s.DomainName
@@ -226,6 +243,9 @@ func devicesOf(s *compose.Service) ([]specs.LinuxDevice, []specs.LinuxDeviceCgro
 	rules := container.DefaultDeviceRules()
 	var devices []specs.LinuxDevice
 	for _, d := range s.Devices {
+		if isCDI(d.Source) {
+			continue // see cdiDevices
+		}
 		target, access := d.Target, d.Permissions
 		if target == "" {
 			target = d.Source

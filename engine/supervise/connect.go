@@ -240,26 +240,49 @@ func (u *Unit) announce() {
 	}
 }
 
-// refreshLinks brings the aliases of `links` to service up to date.
+// refreshLinks brings the aliases of `links` to service up to date, and those
+// of its own containers.
 func (p *Project) refreshLinks(service string) {
 	for _, u := range p.Units() {
-		if u.sandboxOpen() == nil || !linksTo(&u.rec.Declared, service) {
-			continue
+		s := &u.rec.Declared
+		own := u.service == service && len(s.Links)+len(s.ExternalLinks) > 0
+		if u.sandboxOpen() != nil && (own || linksTo(s, service)) {
+			p.m.Network.SetSandboxNames(u.id, u.linkNames())
 		}
-		names := map[string][]netip.Addr{}
-		for _, link := range u.rec.Declared.Links {
-			target, alias, ok := strings.Cut(link, ":")
-			if !ok {
-				alias = target
-			}
-			for _, rec := range p.records(target) {
-				if rec.State == api.StateRunning {
-					names[alias] = append(names[alias], addrs(&rec, "")...)
-				}
-			}
-		}
-		p.m.Network.SetSandboxNames(u.id, names)
 	}
+}
+
+// linkNames are the names that links and external_links give to others, for
+// this container alone.
+func (u *Unit) linkNames() map[string][]netip.Addr {
+	names := map[string][]netip.Addr{}
+	add := func(alias string, rec state.Container) {
+		if rec.State == api.StateRunning {
+			names[alias] = append(names[alias], addrs(&rec, "")...)
+		}
+	}
+	for _, link := range u.rec.Declared.Links {
+		target, alias := linkParts(link)
+		for _, rec := range u.p.records(target) {
+			add(alias, rec)
+		}
+	}
+	for _, link := range u.rec.Declared.ExternalLinks {
+		target, alias := linkParts(link)
+		if other := u.m.find(target); other != nil {
+			add(alias, other.Record())
+		}
+	}
+	return names
+}
+
+// linkParts splits TARGET[:ALIAS].
+func linkParts(link string) (target, alias string) {
+	target, alias, ok := strings.Cut(link, ":")
+	if !ok {
+		alias = target
+	}
+	return target, alias
 }
 
 func linksTo(s *compose.Service, service string) bool {

@@ -38,6 +38,8 @@ type Machine struct {
 	Guard   Guard // may be nil: nobody keeps descriptors
 	// Idle is called, without locks held, whenever a container stopped.
 	Idle func()
+	// Find gives a container of any project by its name; may be nil.
+	Find func(name string) *Unit
 	// Warn takes what went wrong where nobody waits for an answer.
 	Warn func(error)
 
@@ -61,6 +63,13 @@ func (m *Machine) Init() {
 	if m.Warn == nil {
 		m.Warn = func(error) {}
 	}
+}
+
+func (m *Machine) find(name string) *Unit {
+	if m.Find == nil {
+		return nil
+	}
+	return m.Find(name)
 }
 
 // warn reports err, if any, where nobody waits for it.

@@ -16,6 +16,7 @@ import (
 
 	"devstack/compose"
 	"devstack/engine/container"
+	"devstack/engine/image"
 	"devstack/engine/image/snapshot"
 	"devstack/engine/spec"
 	"devstack/engine/state"
@@ -151,7 +152,7 @@ func (u *Unit) mounts(ctx context.Context) (ms []specs.Mount, files []container.
 		case compose.MountTmpfs:
 			ms = append(ms, spec.TmpfsMount(m))
 		case compose.MountImage:
-			mount, err := u.imageMount(m)
+			mount, err := imageMount(u.m.Roots.Data, m, u.rec.MountImages[path.Clean(m.Target)])
 			if err != nil {
 				return nil, nil, held, err
 			}
@@ -173,12 +174,12 @@ func (u *Unit) mounts(ctx context.Context) (ms []specs.Mount, files []container.
 }
 
 // imageMount shows an image, or a directory of it, read-only.
-func (u *Unit) imageMount(m compose.Mount) (specs.Mount, error) {
+func imageMount(dataRoot string, m compose.Mount, img image.Image) (specs.Mount, error) {
 	subpath := ""
 	if m.Image != nil {
 		subpath = m.Image.Subpath
 	}
-	dirs, err := snapshot.Sub(u.m.Roots.Data, u.rec.MountImages[path.Clean(m.Target)], subpath)
+	dirs, err := snapshot.Sub(dataRoot, img, subpath)
 	if err != nil {
 		return specs.Mount{}, fmt.Errorf("mount %s: %w", m.Target, err)
 	}

@@ -3,6 +3,9 @@
 package supervise
 
 import (
+	"path"
+	"strconv"
+
 	"devstack/compose"
 	"devstack/engine/api"
 	"devstack/engine/image"
@@ -12,13 +15,13 @@ import (
 
 // Rehearse looks for what would keep a container of s from being made and
 // started, without making anything: each fault with its place. dir is where
-// relative paths begin.
-func (p *Project) Rehearse(declared *compose.Project, dir string, s *compose.Service, img image.Image) []error {
+// relative paths begin, mounted the images of its mounts.
+func (p *Project) Rehearse(declared *compose.Project, dir string, s *compose.Service, img image.Image, mounted map[string]image.Image) []error {
 	var errs []error
 	fail := func(err error, at ...string) {
 		if err != nil {
-			path := compose.Path(append([]string{"services", s.Name}, at...)...)
-			errs = append(errs, &api.Error{Service: s.Name, Message: err.Error(), Path: path})
+			where := compose.Path(append([]string{"services", s.Name}, at...)...)
+			errs = append(errs, &api.Error{Service: s.Name, Message: err.Error(), Path: where})
 		}
 	}
 	if s.StopSignal != "" {
@@ -27,6 +30,12 @@ func (p *Project) Rehearse(declared *compose.Project, dir string, s *compose.Ser
 	}
 	_, err := sandboxConfig(s)
 	fail(err)
+	for i, m := range s.Volumes {
+		if m.Type == compose.MountImage {
+			_, err := imageMount(p.m.Roots.Data, m, mounted[path.Clean(m.Target)])
+			fail(err, "volumes", strconv.Itoa(i))
+		}
+	}
 	_, _, err = fileObjects(declared, s)
 	fail(err)
 	rec := state.Container{Service: s.Name, Declared: *s, Image: img}

@@ -69,6 +69,9 @@ func (p *Project) willRestart(service, container string) bool {
 // fails only with ctx: a dependency that is broken now may be mended.
 func (p *Project) awaitAgain(ctx context.Context, s *compose.Service) error {
 	return p.Await(ctx, func() (bool, error) {
+		if !p.namespacesThere(s) {
+			return false, nil
+		}
 		for dep, d := range s.DependsOn {
 			recs := p.records(dep)
 			if len(recs) == 0 || !d.Required {
@@ -88,6 +91,18 @@ func (p *Project) awaitAgain(ctx context.Context, s *compose.Service) error {
 		}
 		return true, nil
 	})
+}
+
+// namespacesThere reports whether the services whose processes hold the
+// namespaces that s joins (ipc and pid) have such a process.
+func (p *Project) namespacesThere(s *compose.Service) bool {
+	for _, mode := range []string{s.IPC, s.PID} {
+		other, joined := strings.CutPrefix(mode, "service:")
+		if joined && !slices.ContainsFunc(p.ServiceUnits(other), func(u *Unit) bool { return u.Process() != nil }) {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *Project) restarting(service string) bool {

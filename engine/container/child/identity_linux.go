@@ -28,7 +28,7 @@ func limits(p *Process) *Fault {
 	for _, r := range p.Rlimits {
 		pair := [2]uint64{r.Soft, r.Hard}
 		if _, _, e := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, 0, uintptr(r.Resource), uintptr(unsafe.Pointer(&pair)), 0, 0, 0); e != 0 {
-			return fault("set rlimit", itoa(r.Resource), e)
+			return fault("set ulimit", rlimitName(r.Resource), e)
 		}
 	}
 	return nil
@@ -162,4 +162,43 @@ func filter(p *Process) *Fault {
 		return fault("load seccomp filter", "", e)
 	}
 	return nil
+}
+
+// rlimitName is what a project file calls a resource limit.
+func rlimitName(resource int) string {
+	switch resource {
+	case 0:
+		return "cpu"
+	case 1:
+		return "fsize"
+	case 2:
+		return "data"
+	case 3:
+		return "stack"
+	case 4:
+		return "core"
+	case 5:
+		return "rss"
+	case 6:
+		return "nproc"
+	case 7:
+		return "nofile"
+	case 8:
+		return "memlock"
+	case 9:
+		return "as"
+	case 10:
+		return "locks"
+	case 11:
+		return "sigpending"
+	case 12:
+		return "msgqueue"
+	case 13:
+		return "nice"
+	case 14:
+		return "rtprio"
+	case 15:
+		return "rttime"
+	}
+	return itoa(resource)
 }

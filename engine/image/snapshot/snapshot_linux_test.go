@@ -297,3 +297,35 @@ func BenchmarkPrepareRemove(b *testing.B) {
 		}
 	}
 }
+
+// TestSub follows a path through layers: a whiteout and an opaque directory end
+// what lower layers have to say.
+func TestSub(t *testing.T) {
+	root := t.TempDir()
+	img := makeImage(t, root,
+		map[string]string{"srv/data/low": "1", "srv/gone/x": "1", "srv/own/low": "1", "etc/f": "1"},
+		map[string]string{"srv/data/high": "2", "srv/.wh.gone": "", "srv/own/.wh..wh..opq": "", "srv/own/high": "2"},
+	)
+	for _, c := range []struct {
+		sub   string
+		dirs  int
+		fault string
+	}{
+		{"", 2, ""},
+		{"srv/data", 2, ""},
+		{"/srv/../srv/data/", 2, ""},
+		{"srv/own", 1, ""},
+		{"etc", 1, ""},
+		{"srv/gone", 0, "has no directory srv/gone"},
+		{"etc/f", 0, "f is not a directory"},
+		{"nowhere", 0, "has no directory nowhere"},
+	} {
+		dirs, err := Sub(root, img, c.sub)
+		if c.fault == "" && err != nil || c.fault != "" && (err == nil || !strings.Contains(err.Error(), c.fault)) {
+			t.Errorf("%q: error %v, want %q", c.sub, err, c.fault)
+		}
+		if len(dirs) != c.dirs {
+			t.Errorf("%q: %q, want %d directories", c.sub, dirs, c.dirs)
+		}
+	}
+}
