@@ -17,6 +17,9 @@ import (
 
 // Down removes a project's containers and networks, and volumes on request.
 func (e *Engine) Down(ctx context.Context, req api.DownRequest, emit func(api.Message)) (api.UpResult, error) {
+	if len(req.Services) == 0 && !req.DryRun {
+		e.unwatch(req.Name)
+	}
 	p, unlock, err := e.lock(ctx, req.Name)
 	if err != nil {
 		return api.UpResult{}, err

@@ -48,6 +48,7 @@ type Engine struct {
 	adopted int
 
 	generation, guardPID int // of this engine, as the guard says
+	watches              watches
 
 	mu       sync.Mutex
 	projects map[string]*supervise.Project
@@ -107,6 +108,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 
 // Close gives back what the engine holds; containers go on running.
 func (e *Engine) Close() error {
+	e.endWatches()
 	e.garbage.close()
 	err := e.closeBuilder()
 	e.images.Close()

@@ -129,10 +129,10 @@ func eachUnit(ctx context.Context, p *supervise.Project, services []string, reve
 	return errors.Join(errs...)
 }
 
-// step reports one container's progress around fn.
-func step(u *supervise.Unit, emit func(api.Message), working, done string, fn func() error) error {
+// step reports one container's progress around fn; cause may be empty.
+func step(u *supervise.Unit, emit func(api.Message), working, done, cause string, fn func() error) error {
 	id := "Container " + u.Name()
-	emit(api.Message{Progress: &api.Progress{ID: id, State: api.Working, Text: working}})
+	emit(api.Message{Progress: &api.Progress{ID: id, State: api.Working, Text: working, Detail: cause}})
 	if err := fn(); err != nil {
 		emit(api.Message{Progress: &api.Progress{ID: id, State: api.Failed, Text: "Error", Detail: err.Error()}})
 		var e *api.Error
@@ -192,7 +192,7 @@ func (e *Engine) start(ctx context.Context, p *supervise.Project, services []str
 		if u.Process() != nil {
 			return nil
 		}
-		return step(u, emit, "Starting", "Started", func() error {
+		return step(u, emit, "Starting", "Started", "", func() error {
 			rec := u.Record()
 			if err := p.AwaitDependencies(ctx, &rec.Declared, emit); err != nil {
 				return err
@@ -214,7 +214,7 @@ func (e *Engine) Stop(ctx context.Context, req api.ServiceRequest, emit func(api
 
 func (e *Engine) stop(ctx context.Context, p *supervise.Project, services []string, timeout *compose.Duration, emit func(api.Message)) error {
 	return eachUnit(ctx, p, services, true, func(ctx context.Context, u *supervise.Unit) error {
-		return step(u, emit, "Stopping", "Stopped", func() error {
+		return step(u, emit, "Stopping", "Stopped", "", func() error {
 			return u.Stop(ctx, timeout)
 		})
 	})
@@ -228,11 +228,12 @@ func (e *Engine) Restart(ctx context.Context, req api.ServiceRequest, emit func(
 		return struct{}{}, err
 	}
 	defer unlock()
+	causes := map[string]string{}
 	if !req.NoDeps {
-		services = e.followers(p, services)
+		services, causes = e.followers(p, services)
 	}
 	return struct{}{}, eachUnit(ctx, p, services, false, func(ctx context.Context, u *supervise.Unit) error {
-		return step(u, emit, "Restarting", "Started", func() error {
+		return step(u, emit, "Restarting", "Started", causes[u.Service()], func() error {
 			return u.Restart(ctx, req.Timeout, func(ctx context.Context) error {
 				rec := u.Record()
 				return p.AwaitDependencies(ctx, &rec.Declared, emit)
@@ -241,23 +242,25 @@ func (e *Engine) Restart(ctx context.Context, req api.ServiceRequest, emit func(
 	})
 }
 
-// followers adds the services that a restart takes along: dependents with
-// `restart: true`, and theirs.
-func (e *Engine) followers(p *supervise.Project, services []string) []string {
+// followers adds the services that a restart takes along, and why: dependents
+// with `restart: true`, and theirs.
+func (e *Engine) followers(p *supervise.Project, services []string) ([]string, map[string]string) {
+	causes := map[string]string{}
 	declared, _ := p.Declared()
 	g, err := graph.New(declared)
 	if err != nil {
-		return services
+		return services, causes
 	}
 	out := slices.Clone(services)
 	for i := 0; i < len(out); i++ {
 		for _, edge := range g.Dependents(out[i]) {
 			if edge.Restart && !slices.Contains(out, edge.From) && len(p.ServiceUnits(edge.From)) > 0 {
 				out = append(out, edge.From)
+				causes[edge.From] = out[i] + " restarted"
 			}
 		}
 	}
-	return out
+	return out, causes
 }
 
 // Kill sends a signal, SIGKILL unless the request says another.
@@ -283,7 +286,7 @@ func (e *Engine) Kill(ctx context.Context, req api.ServiceRequest, emit func(api
 		if u.Process() == nil {
 			return nil
 		}
-		return step(u, emit, "Killing", "Killed", func() error { return u.Signal(ctx, sig) })
+		return step(u, emit, "Killing", "Killed", "", func() error { return u.Signal(ctx, sig) })
 	})
 }
 
@@ -304,7 +307,7 @@ func (e *Engine) Remove(ctx context.Context, req api.ServiceRequest, emit func(a
 		if u.Process() != nil && !req.Stop {
 			return nil
 		}
-		return step(u, emit, "Removing", "Removed", func() error {
+		return step(u, emit, "Removing", "Removed", "", func() error {
 			return u.Remove(ctx, req.Timeout, req.Volumes)
 		})
 	})

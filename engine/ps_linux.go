@@ -27,6 +27,7 @@ func (e *Engine) Ps(_ context.Context, req api.PsRequest, _ func(api.Message)) (
 				continue
 			}
 			c := describe(u)
+			c.Watched = !c.OneOff && e.watched(p.Name, u.Service())
 			if req.All || c.State == api.StateRunning || c.State == api.StateRestarting || c.State == api.StatePaused {
 				out = append(out, c)
 			}

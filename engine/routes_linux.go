@@ -13,6 +13,7 @@ import (
 func (e *Engine) register(s *server.Server) {
 	server.Handle(s, api.OpUp, translated(e.Up))
 	server.Handle(s, api.OpDown, translated(e.Down))
+	server.Handle(s, api.OpWatch, translated(e.Watch))
 	server.Handle(s, api.OpStart, translated(e.Start))
 	server.Handle(s, api.OpStop, translated(e.Stop))
 	server.Handle(s, api.OpRestart, translated(e.Restart))

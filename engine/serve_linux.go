@@ -65,6 +65,7 @@ func Serve(ctx context.Context, o ServeOptions) (status int, err error) {
 	}
 	p.engine.generation, p.engine.guardPID = link.Generation(), link.GuardPID()
 	p.engine.register(p.server)
+	p.engine.resumeWatches()
 	server.Handle(p.server, api.OpStatus, func(context.Context, struct{}, func(api.Message)) (api.StatusResult, error) {
 		return p.engine.Status(), nil
 	})

@@ -39,6 +39,7 @@ type Message struct {
 	Notice   *Notice         `json:"notice,omitempty"`
 	Log      *LogLine        `json:"log,omitempty"`
 	Event    *Event          `json:"event,omitempty"`
+	Watch    *WatchReport    `json:"watch,omitempty"`
 	Result   json.RawMessage `json:"result,omitempty"`
 	Error    *Error          `json:"error,omitempty"`
 }
@@ -261,6 +262,7 @@ type Container struct {
 	Mounts      []string          `json:"mounts,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	ConfigHash  string            `json:"config_hash,omitempty"`
+	Watched     bool              `json:"watched,omitempty"` // a detached watch acts on its service
 }
 
 // Port is one port of a container. HostPort 0 means exposed, not published.

@@ -74,6 +74,9 @@ func (u *Unit) begin(ctx context.Context) (err error) {
 	u.update(func(s *state.Run) { s.Wanted, s.Restarts, s.Error = true, 0, "" })
 	err = u.mend(ctx)
 	if err == nil {
+		err = u.prepare(ctx)
+	}
+	if err == nil {
 		err = u.launch(ctx, r)
 	}
 	if err != nil {

@@ -90,6 +90,15 @@ func (x *Execution) succeed(ctx context.Context, op plan.Op, u, old *Unit) error
 // until it listens at its published ports.
 func (u *Unit) awaitStanding(ctx context.Context) error {
 	r := u.currentRun()
+	if err := u.awaitUp(ctx); err != nil || u.firstHealth() != "" {
+		return err
+	}
+	return u.monitor(ctx, r)
+}
+
+// awaitUp waits for health, or for somebody to listen.
+func (u *Unit) awaitUp(ctx context.Context) error {
+	r := u.currentRun()
 	limit := u.p.holdOf(&u.rec.Declared).Timeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not ready after %s", limit))
 	defer cancel()
@@ -110,10 +119,10 @@ func (u *Unit) awaitStanding(ctx context.Context) error {
 		}
 		return false, nil
 	})
-	if !errors.Is(err, errListens) {
-		return err
+	if errors.Is(err, errListens) {
+		return nil
 	}
-	return u.monitor(ctx, r)
+	return err
 }
 
 // monitor makes sure that a container of which only its ports can tell stays up

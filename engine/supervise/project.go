@@ -29,6 +29,9 @@ type Project struct {
 	units    map[string]*Unit // by container id
 	changed  chan struct{}    // closed and replaced at every change
 
+	// prepare, if not nil, is called before a container's process is made.
+	prepare func(context.Context, *Unit, func(func(root string) error) error) error
+
 	// reach is held while it is found out and told what can be reached: of two
 	// changes at once the later one must have the last word. It comes before mu.
 	reach sync.Mutex

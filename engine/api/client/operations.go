@@ -36,6 +36,10 @@ func (c *Client) Down(ctx context.Context, req api.DownRequest, emit func(api.Me
 	return res, c.call(ctx, api.OpDown, req, &res, emit)
 }
 
+func (c *Client) Watch(ctx context.Context, req api.WatchRequest, emit func(api.Message)) (res api.WatchResult, err error) {
+	return res, c.call(ctx, api.OpWatch, req, &res, emit)
+}
+
 func (c *Client) Start(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) error {
 	return c.call(ctx, api.OpStart, req, nil, emit)
 }

@@ -1,0 +1,170 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"devstack/engine/watch"
+)
+
+// errSuperseded cancels what a newer edit makes pointless.
+var errSuperseded = errors.New("a newer edit came")
+
+// token is a batch's commit: done once all its work is.
+type token struct {
+	left   atomic.Int32
+	commit func()
+}
+
+func newToken(n int, commit func()) *token {
+	t := &token{commit: commit}
+	t.left.Store(int32(n))
+	return t
+}
+
+func (t *token) done() {
+	if t.left.Add(-1) == 0 {
+		t.commit()
+	}
+}
+
+// task is work for one service, of one batch or of several.
+type task struct {
+	watch.Work
+	reconcile bool   // containers whose tree is not known get all
+	cause     string // where it is no path
+	at        time.Time
+	tokens    []*token
+}
+
+// merge is the work of both; a is the older one.
+func merge(a, b *task) *task {
+	if a == nil {
+		return b
+	}
+	out := *a
+	out.Rebuild, out.Restart, out.reconcile = a.Rebuild || b.Rebuild, a.Restart || b.Restart, a.reconcile || b.reconcile
+	out.Service = b.Service
+	out.tokens = slices.Concat(a.tokens, b.tokens)
+	out.Causes = slices.Concat(a.Causes, b.Causes)
+	if out.cause == "" {
+		out.cause = b.cause
+	}
+	targets := map[string]bool{}
+	for _, op := range b.Ops {
+		targets[op.Target] = true
+	}
+	out.Ops = slices.Concat(slices.DeleteFunc(slices.Clone(a.Ops), func(op watch.Op) bool { return targets[op.Target] }), b.Ops)
+	out.Exec = slices.Clone(a.Exec)
+	for _, x := range b.Exec {
+		if !slices.ContainsFunc(out.Exec, func(y watch.Exec) bool { return x.Rule == y.Rule }) {
+			out.Exec = append(out.Exec, x)
+		}
+	}
+	return &out
+}
+
+// lane does the work of one service, one task after the other.
+type lane struct {
+	s       *Session
+	service string
+
+	mu      sync.Mutex
+	pending *task
+	failed  *task // to be tried again with the next change
+	busy    bool
+	cancel  context.CancelCauseFunc // of what a newer edit supersedes; nil where nothing is
+}
+
+func (s *Session) laneOf(service string) *lane {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lane[service]
+	if l == nil {
+		l = &lane{s: s, service: service}
+		s.lane[service] = l
+	}
+	return l
+}
+
+// add gives the lane more work.
+func (l *lane) add(ctx context.Context, t *task) {
+	t.Service = l.service
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending = merge(l.pending, t)
+	if l.cancel != nil {
+		l.cancel(errSuperseded)
+	}
+	if !l.busy {
+		l.busy = true
+		l.s.lanes.Go(func() { l.run(ctx) })
+	}
+}
+
+func (l *lane) run(ctx context.Context) {
+	for {
+		l.mu.Lock()
+		t := merge(l.failed, orNil(l.pending))
+		if l.pending == nil || ctx.Err() != nil {
+			l.busy = false
+			l.mu.Unlock()
+			return
+		}
+		l.pending, l.failed = nil, nil
+		l.mu.Unlock()
+		err := l.s.carryOut(ctx, l, t)
+		l.mu.Lock()
+		switch {
+		case errors.Is(err, errSuperseded):
+			l.pending = merge(t, orNil(l.pending))
+			l.mu.Unlock()
+			continue
+		case ctx.Err() != nil: // not committed: the next session does it
+			l.busy = false
+			l.mu.Unlock()
+			return
+		case err != nil:
+			again := *t
+			again.tokens = nil
+			l.failed = &again
+		}
+		l.mu.Unlock()
+		for _, k := range t.tokens {
+			k.done()
+		}
+	}
+}
+
+// orNil keeps merge from looking at nothing.
+func orNil(t *task) *task {
+	if t == nil {
+		return &task{}
+	}
+	return t
+}
+
+// supersedable runs fn with a context that the next edit cancels.
+func (l *lane) supersedable(ctx context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l.mu.Lock()
+	if l.pending != nil {
+		l.mu.Unlock()
+		return errSuperseded
+	}
+	l.cancel = cancel
+	l.mu.Unlock()
+	err := fn(ctx)
+	l.mu.Lock()
+	l.cancel = nil
+	l.mu.Unlock()
+	if errors.Is(context.Cause(ctx), errSuperseded) && err != nil {
+		return errSuperseded
+	}
+	return err
+}

@@ -1,0 +1,230 @@
+package live
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"devstack/compose"
+	"devstack/compose/load"
+	"devstack/engine/api"
+	"devstack/engine/watch"
+)
+
+// Load loads the project as the client did.
+func Load(ctx context.Context, req api.WatchRequest) (*compose.Project, error) {
+	o := req.Load
+	p, _, err := load.Load(ctx, load.Options{
+		Files: o.Files, WorkingDir: o.Cwd, ProjectDirectory: o.ProjectDirectory, ProjectName: o.ProjectName,
+		EnvFiles: o.EnvFiles, Profiles: o.Profiles, Services: req.Services, Environ: o.Environ,
+	})
+	return p, loadError(err)
+}
+
+// loadError carries the places of all faults.
+func loadError(err error) error {
+	var faults *load.Error
+	if !errors.As(err, &faults) {
+		return err
+	}
+	var b bytes.Buffer
+	load.Render(&b, faults.Diagnostics, false)
+	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	return &api.Error{Message: "the project files have faults", Detail: lines}
+}
+
+// MetaOf is what the engine records of where a project came from.
+func MetaOf(p *compose.Project, o api.LoadOptions) api.Meta {
+	return api.Meta{
+		WorkingDir: p.WorkingDir, ConfigFiles: p.Files, EnvFiles: o.EnvFiles,
+		Disabled: slices.Sorted(maps.Keys(p.Disabled)),
+	}
+}
+
+// reload is a change of the model being carried out, in a goroutine of its own.
+type reload struct {
+	cancel context.CancelCauseFunc
+	result chan *reloadResult // nil: none is under way
+	files  []watch.ModelFile
+	tokens []*token
+	at     time.Time
+	failed bool // the last one: what it was about is tried again
+}
+
+type reloadResult struct {
+	project *compose.Project // nil: it stays as it was
+	err     error
+}
+
+// wait lets a reload that was cancelled come to its end.
+func (r *reload) wait() {
+	if r.result != nil {
+		<-r.result
+	}
+}
+
+// modelChanged loads the project again, instead of a reload that is under way.
+func (s *Session) modelChanged(ctx context.Context, files []watch.ModelFile, at time.Time, t *token) {
+	r := &s.reload
+	if r.result != nil {
+		r.cancel(errSuperseded)
+		r.wait()
+	} else if !r.failed {
+		r.files, r.at = nil, at
+	}
+	if r.failed {
+		r.at = at
+	}
+	for _, f := range files {
+		if !slices.ContainsFunc(r.files, func(g watch.ModelFile) bool { return g.Path == f.Path }) {
+			r.files = append(r.files, f)
+		}
+	}
+	r.tokens = append(r.tokens, t)
+	var sub context.Context
+	sub, r.cancel = context.WithCancelCause(ctx)
+	result := make(chan *reloadResult, 1)
+	r.result = result
+	work := slices.Clone(r.files)
+	began := r.at
+	go func() {
+		p, err := s.loadAndUp(sub, work, began)
+		result <- &reloadResult{p, err}
+	}()
+}
+
+// reloaded ends a reload.
+func (s *Session) reloaded(ctx context.Context, res *reloadResult) error {
+	r := &s.reload
+	r.result = nil
+	if ctx.Err() != nil {
+		return nil // not committed: the next session does it
+	}
+	for _, t := range r.tokens {
+		t.done()
+	}
+	r.tokens, r.failed = nil, res.err != nil
+	if res.err != nil {
+		return nil
+	}
+	files := r.files
+	r.files = nil
+	derived := slices.ContainsFunc(files, func(f watch.ModelFile) bool {
+		return f.Kind == watch.Dockerfile || f.Kind == watch.DockerIgnore
+	})
+	if derived || !sameRules(s.declared(), res.project) {
+		s.lanes.Wait() // they commit to the watcher that goes
+		return s.open(ctx, res.project)
+	}
+	rules, _ := Compile(res.project, s.o.Request, s.o.Engine.BaseImage)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.project, s.rules, s.loops = res.project, rules, watch.NewDetector(res.project)
+	return nil
+}
+
+// sameRules reports whether two versions of a project are watched alike.
+func sameRules(a, b *compose.Project) bool {
+	return reflect.DeepEqual(aspects(a), aspects(b)) && reflect.DeepEqual(watch.Model(a), watch.Model(b))
+}
+
+// aspects are the parts of services that decide what is watched.
+func aspects(p *compose.Project) map[string][]any {
+	out := map[string][]any{}
+	for name, s := range p.Services {
+		out[name] = []any{s.Develop, s.Build, s.Volumes, s.Extensions[compose.ExtensionKey]}
+	}
+	return out
+}
+
+// loadAndUp loads the project, says what changes, and brings it about. The
+// project that runs stays as it is when anything is wrong with the files.
+func (s *Session) loadAndUp(ctx context.Context, files []watch.ModelFile, at time.Time) (*compose.Project, error) {
+	old := s.declared()
+	var paths []string
+	for _, f := range files {
+		paths = append(paths, f.Path)
+	}
+	r := api.WatchReport{Action: "reload"}
+	r.Paths, r.More = s.shorten(paths)
+	tell := func(kind, text string, err error) {
+		r := r
+		r.Kind, r.Text, r.Took = kind, text, compose.Duration(time.Since(at))
+		if err != nil {
+			r.Error = asError(err)
+		}
+		s.report(r)
+	}
+	fail := func(err error) (*compose.Project, error) {
+		if ctx.Err() == nil {
+			tell(api.WatchFailed, "", err)
+		}
+		return nil, err
+	}
+	p, err := Load(ctx, s.o.Request)
+	if err != nil {
+		return fail(err)
+	}
+	if p.Name != old.Name {
+		return fail(&api.Error{Message: "the project is now called " + p.Name, Hint: "`devstack down` the old one and start anew"})
+	}
+	rebuild := rebuilds(old, p, files)
+	if len(rebuild) > 0 {
+		tell(api.WatchChanged, "builds "+strings.Join(rebuild, ", "), nil)
+		if _, err := s.o.Engine.Build(ctx, api.BuildRequest{
+			Project: p, Services: rebuild, WorkingDir: p.WorkingDir, Credentials: s.o.Request.Credentials, Lock: s.o.Request.Lock,
+		}, s.o.Report); err != nil {
+			return fail(err)
+		}
+	}
+	req := s.upRequest(p, s.o.Request.Services, false)
+	req.RemoveOrphans = slices.ContainsFunc(old.ServiceNames(), func(name string) bool {
+		_, still := p.Services[name]
+		_, disabled := p.Disabled[name]
+		return !still && !disabled
+	})
+	dry := req
+	dry.DryRun = true
+	planned, err := s.o.Engine.Up(ctx, dry, func(api.Message) {})
+	if err != nil {
+		return fail(err)
+	}
+	plan := strings.TrimRight(planned.Plan, "\n")
+	if plan == "nothing to change" {
+		tell(api.WatchDone, "nothing to change", nil)
+		return p, nil
+	}
+	tell(api.WatchPlan, plan, nil)
+	if _, err := s.o.Engine.Up(ctx, req, s.o.Report); err != nil {
+		return fail(err)
+	}
+	tell(api.WatchDone, "", nil)
+	return p, nil
+}
+
+// rebuilds are the services whose image changed files or settings make stale.
+func rebuilds(old, now *compose.Project, files []watch.ModelFile) []string {
+	var out []string
+	for _, name := range now.ServiceNames() {
+		s := now.Services[name]
+		if s.Build == nil {
+			continue
+		}
+		before, known := old.Services[name]
+		stale := known && before.Build != nil && !reflect.DeepEqual(before.Build, s.Build)
+		for _, f := range files {
+			if f.Kind == watch.Dockerfile || f.Kind == watch.DockerIgnore {
+				stale = stale || slices.Contains(f.Services, name)
+			}
+		}
+		if stale {
+			out = append(out, name)
+		}
+	}
+	return out
+}

@@ -1,0 +1,244 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"devstack/compose"
+	"devstack/engine/api"
+	"devstack/engine/supervise"
+	"devstack/engine/watch"
+	"devstack/engine/watch/notify"
+)
+
+// Engine is what a Session has done.
+type Engine interface {
+	// Project is nil where the engine does not know it.
+	Project(name string) *supervise.Project
+	Build(ctx context.Context, req api.BuildRequest, emit func(api.Message)) (api.BuildResult, error)
+	Up(ctx context.Context, req api.UpRequest, emit func(api.Message)) (api.UpResult, error)
+	Restart(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) (struct{}, error)
+	// Hook runs a command in a container and returns its output.
+	Hook(ctx context.Context, u *supervise.Unit, h *compose.Hook) (output string, code int, err error)
+	// PruneImage removes an image that a rebuild replaced, unless it is in use.
+	PruneImage(ctx context.Context, id string)
+	// BaseImage is what rules are derived from; false where it is not there.
+	BaseImage(ref string) (watch.Image, bool)
+	Warn(error)
+}
+
+// Options of a Session.
+type Options struct {
+	Request api.WatchRequest
+	Engine  Engine
+	// Dir holds what outlives the session: the index of the files, and which
+	// containers are known.
+	Dir string
+	// Report takes what happens, from several goroutines.
+	Report func(api.Message)
+}
+
+// Session is one project being watched.
+type Session struct {
+	o     Options
+	lanes sync.WaitGroup
+
+	mu      sync.Mutex
+	project *compose.Project
+	rules   *watch.Rules
+	watcher *notify.Watcher
+	loops   *watch.Detector
+	lane    map[string]*lane
+	known   *known // containers whose tree is equal to the host's, but for what is not committed
+
+	reload reload // the owner is Run's goroutine
+}
+
+// Run watches until ctx ends, or the project is gone. ready is called once:
+// from then on no change is missed.
+func Run(ctx context.Context, o Options, ready func(rules int)) error {
+	s := &Session{o: o, lane: map[string]*lane{}, known: openKnown(filepath.Join(o.Dir, "containers"))}
+	project, err := Load(ctx, o.Request)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel()
+		s.reload.wait()
+		s.lanes.Wait()
+		if w := s.watching(); w != nil {
+			o.Engine.Warn(w.Close())
+		}
+	}()
+	if err := s.open(ctx, project); err != nil {
+		return err
+	}
+	p := o.Engine.Project(project.Name)
+	if p == nil {
+		return &api.Error{Message: "nothing of project " + project.Name + " is there: `devstack up` first"}
+	}
+	p.SetPrepare(s.prepare)
+	defer p.SetPrepare(nil)
+	ready(len(s.current().All()))
+	s.report(api.WatchReport{Kind: api.WatchReady, Text: s.summary()})
+	for _, u := range p.Units() {
+		if !u.OneOff() && !s.known.has(u.ID()) {
+			s.laneOf(u.Service()).add(ctx, &task{reconcile: true, at: time.Now()})
+		}
+	}
+	return s.loop(ctx)
+}
+
+func (s *Session) loop(ctx context.Context) error {
+	for {
+		select {
+		case b, ok := <-s.watching().Batches():
+			if !ok {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return errors.New("watch: the watcher ended")
+			}
+			s.batch(ctx, b)
+		case res := <-s.reload.result:
+			if err := s.reloaded(ctx, res); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// open compiles the rules of a project and watches what they are about.
+func (s *Session) open(ctx context.Context, p *compose.Project) error {
+	rules, findings := Compile(p, s.o.Request, s.o.Engine.BaseImage)
+	for _, f := range findings {
+		s.report(api.WatchReport{Kind: api.WatchNotice, Service: f.Service, Text: findingText(f)})
+	}
+	if w := s.watching(); w != nil {
+		if err := w.Close(); err != nil {
+			s.o.Engine.Warn(err)
+		}
+	}
+	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
+		return err
+	}
+	w, err := notify.Open(ctx, notify.Options{
+		Roots: rules.Roots(), State: filepath.Join(s.o.Dir, "index"),
+		Notice: func(n notify.Notice) {
+			text := n.Text
+			if n.Hint != "" {
+				text += "\nhint: " + n.Hint
+			}
+			s.report(api.WatchReport{Kind: api.WatchNotice, Text: text})
+		},
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.project, s.rules, s.watcher, s.loops = p, rules, w, watch.NewDetector(p)
+	return nil
+}
+
+// Compile makes the rules that a request asks for.
+func Compile(p *compose.Project, req api.WatchRequest, image func(string) (watch.Image, bool)) (*watch.Rules, []watch.Finding) {
+	var further []watch.ModelFile
+	for _, f := range req.Load.EnvFiles {
+		if !filepath.IsAbs(f) {
+			f = filepath.Join(req.Load.Cwd, f)
+		}
+		further = append(further, watch.ModelFile{Path: f, Kind: watch.EnvFile})
+	}
+	return watch.Compile(p, watch.Options{
+		Services: req.Services, ReadFile: os.ReadFile, Stat: os.Stat, EvalSymlinks: filepath.EvalSymlinks,
+		Image: image, Model: further,
+	})
+}
+
+func findingText(f watch.Finding) string {
+	text := f.Message
+	if f.Pos.IsValid() {
+		text = f.Pos.String() + ": " + text
+	}
+	if f.Hint != "" {
+		text += "\nhint: " + f.Hint
+	}
+	return text
+}
+
+func (s *Session) watching() *notify.Watcher {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.watcher
+}
+
+func (s *Session) current() *watch.Rules {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rules
+}
+
+func (s *Session) declared() *compose.Project {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.project
+}
+
+// batch hands the work of a batch to the services' lanes.
+func (s *Session) batch(ctx context.Context, b watch.Batch) {
+	if b.At.IsZero() {
+		b.At = time.Now()
+	}
+	rules, works := s.plan(b)
+	model := rules.ChangedModel(b)
+	w := s.watching()
+	t := newToken(len(works)+1, func() { w.Commit(b) })
+	for _, work := range works {
+		s.laneOf(work.Service).add(ctx, &task{Work: work, tokens: []*token{t}, at: b.At})
+	}
+	if len(model) == 0 {
+		t.done()
+		return
+	}
+	s.modelChanged(ctx, model, b.At, t)
+}
+
+// plan says what a batch means; a path that a service writes itself over and
+// over again means nothing any more.
+func (s *Session) plan(b watch.Batch) (*watch.Rules, []watch.Work) {
+	s.mu.Lock()
+	works := s.rules.Plan(b)
+	found := s.loops.Changed(b, works)
+	for _, l := range found {
+		s.rules = s.rules.Mute(l.Service, l.Path)
+	}
+	if len(found) > 0 {
+		works = s.rules.Plan(b)
+	}
+	rules := s.rules
+	s.mu.Unlock()
+	for _, l := range found {
+		s.report(api.WatchReport{Kind: api.WatchNotice, Service: l.Service, Text: l.String()})
+	}
+	return rules, works
+}
+
+// prepare makes the tree of a container that is not known equal to the host's
+// before its program starts.
+func (s *Session) prepare(ctx context.Context, u *supervise.Unit, withRoot func(func(string) error) error) error {
+	if s.known.has(u.ID()) {
+		return nil
+	}
+	if _, err := s.reconcile(ctx, u, withRoot); err != nil {
+		s.report(api.WatchReport{Kind: api.WatchFailed, Service: u.Service(), Action: watch.Sync, Error: asError(err)})
+	}
+	return nil // it may start all the same; it is tried again with the next change
+}

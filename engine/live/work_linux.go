@@ -1,0 +1,304 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"devstack/compose"
+	"devstack/engine/api"
+	"devstack/engine/supervise"
+	"devstack/engine/watch"
+	"devstack/engine/watch/apply"
+)
+
+// carryOut does the work of a task and reports on it.
+func (s *Session) carryOut(ctx context.Context, l *lane, t *task) error {
+	s.acting(t.Service, true)
+	defer s.acting(t.Service, false)
+	action := actionOf(t)
+	if !t.reconcile || len(t.Causes) > 0 || t.cause != "" {
+		s.reportTask(api.WatchChanged, action, t, "", nil)
+	}
+	text, err := s.do(ctx, l, t)
+	switch {
+	case errors.Is(err, errSuperseded):
+		s.reportTask(api.WatchNotice, action, t, "a newer edit came: "+action+" of "+t.Service+" begins anew", nil)
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		s.reportTask(api.WatchFailed, action, t, "", err)
+		return err
+	case text == "" && t.reconcile && len(t.Causes) == 0 && t.cause == "":
+		return nil // it was as it should be
+	}
+	s.reportTask(api.WatchDone, action, t, text, nil)
+	return nil
+}
+
+// actionOf names what a task does.
+func actionOf(t *task) string {
+	switch {
+	case t.Rebuild:
+		return watch.Rebuild
+	case len(t.Ops) > 0 && t.Restart:
+		return watch.SyncRestart
+	case t.Restart:
+		return watch.Restart
+	case len(t.Exec) > 0:
+		return watch.SyncExec
+	}
+	return watch.Sync
+}
+
+func (s *Session) do(ctx context.Context, l *lane, t *task) (text string, err error) {
+	p := s.o.Engine.Project(s.declared().Name)
+	if p == nil {
+		return "", errors.New("the project is gone")
+	}
+	if t.Rebuild {
+		return s.rebuild(ctx, l, t)
+	}
+	units := p.ServiceUnits(t.Service)
+	if len(units) == 0 {
+		return "no container", nil
+	}
+	var sum apply.Result
+	for _, u := range units {
+		res, err := s.sync(ctx, u, t)
+		sum = add(sum, res)
+		if err != nil {
+			return "", fmt.Errorf("sync to %s: %w", u.Name(), err)
+		}
+	}
+	restart := t.Restart
+	if t.reconcile && changed(sum) {
+		// What runs was started from other files than it would be now.
+		restart = restart || slices.ContainsFunc(s.current().Of(t.Service), (*watch.Rule).Restarts)
+	}
+	if changed(sum) {
+		text = sum.String()
+	}
+	for _, x := range t.Exec {
+		for _, u := range units {
+			if u.Process() == nil {
+				continue
+			}
+			if err := s.exec(ctx, u, x.Hook); err != nil {
+				return "", err
+			}
+		}
+	}
+	if restart {
+		return text, s.restart(ctx, l, t.Service)
+	}
+	return text, nil
+}
+
+func changed(r apply.Result) bool { return r.Written+r.Made+r.Removed > 0 }
+
+func add(a, b apply.Result) apply.Result {
+	a.Written, a.Made, a.Removed, a.Same, a.Bytes = a.Written+b.Written, a.Made+b.Made, a.Removed+b.Removed, a.Same+b.Same, a.Bytes+b.Bytes
+	return a
+}
+
+// sync makes a container's files equal to the host's: those that the task is
+// about, or all if its tree is not known.
+func (s *Session) sync(ctx context.Context, u *supervise.Unit, t *task) (res apply.Result, err error) {
+	if !s.known.has(u.ID()) {
+		return s.reconcile(ctx, u, u.WithRoot)
+	}
+	if len(t.Ops) == 0 {
+		return res, nil
+	}
+	err = u.WithRoot(func(path string) error {
+		res, err = applyAt(ctx, path, t.Ops, apply.Options{})
+		return err
+	})
+	if err != nil {
+		s.o.Engine.Warn(s.known.set(u.ID(), false)) // whatever it has now
+	}
+	return res, err
+}
+
+// reconcile makes all that the rules copy equal, by content.
+func (s *Session) reconcile(ctx context.Context, u *supervise.Unit, withRoot func(func(string) error) error) (res apply.Result, err error) {
+	if w := s.watching(); w != nil {
+		if ops := s.current().PlanAll(u.Service(), w.All(), false); len(ops) > 0 {
+			err = withRoot(func(path string) error {
+				res, err = applyAt(ctx, path, ops, apply.Options{Compare: true})
+				return err
+			})
+		}
+	}
+	if err == nil {
+		s.o.Engine.Warn(s.known.set(u.ID(), true))
+	}
+	return res, err
+}
+
+func applyAt(ctx context.Context, path string, ops []watch.Op, o apply.Options) (apply.Result, error) {
+	root, err := apply.Open(path)
+	if err != nil {
+		return apply.Result{}, err
+	}
+	defer root.Close()
+	return root.Apply(ctx, ops, o)
+}
+
+// exec runs the command of a sync+exec rule.
+func (s *Session) exec(ctx context.Context, u *supervise.Unit, h *compose.Hook) error {
+	out, code, err := s.o.Engine.Hook(ctx, u, h)
+	if err == nil && code == 0 {
+		if out = strings.TrimRight(out, "\n"); out != "" {
+			s.report(api.WatchReport{Kind: api.WatchNotice, Service: u.Service(), Text: out})
+		}
+		return nil
+	}
+	e := asError(err)
+	if err == nil {
+		e = &api.Error{Message: fmt.Sprintf("%s ended with exit code %d", strings.Join(h.Command, " "), code)}
+	}
+	if out != "" {
+		e.Detail = strings.Split(strings.TrimRight(out, "\n"), "\n")
+	}
+	return e
+}
+
+// restart restarts a service in place, and dependents that ask for it.
+func (s *Session) restart(ctx context.Context, l *lane, service string) error {
+	name := s.declared().Name
+	followed := s.followers(service)
+	if _, err := s.o.Engine.Restart(ctx, api.ServiceRequest{Name: name, Services: []string{service}}, followed); err != nil {
+		return err
+	}
+	return l.supersedable(ctx, func(ctx context.Context) error { return s.serving(ctx, service) })
+}
+
+// serving waits until a service's containers do their work again.
+func (s *Session) serving(ctx context.Context, service string) error {
+	p := s.o.Engine.Project(s.declared().Name)
+	if p == nil {
+		return nil
+	}
+	for _, u := range p.ServiceUnits(service) {
+		err := u.AwaitServing(ctx)
+		rec := u.Record()
+		if err == nil || rec.State == api.StateExited && rec.ExitCode == 0 && rec.Error == "" {
+			continue
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return &api.Error{Service: service, Message: err.Error(), Detail: u.Evidence(rec.Health == api.HealthUnhealthy)}
+	}
+	return nil
+}
+
+// followers reports on the containers that restart because service does.
+func (s *Session) followers(service string) func(api.Message) {
+	begun := map[string]time.Time{}
+	units := map[string]string{}
+	if p := s.o.Engine.Project(s.declared().Name); p != nil {
+		for _, u := range p.Units() {
+			units["Container "+u.Name()] = u.Service()
+		}
+	}
+	emit := serialized(func(m api.Message) {
+		p := m.Progress
+		if p == nil || units[p.ID] == service || units[p.ID] == "" {
+			return
+		}
+		switch {
+		case p.State == api.Working && begun[p.ID].IsZero():
+			begun[p.ID] = time.Now()
+		case p.State == api.Done && (p.Text == "Started" || p.Text == "Restarted"):
+			s.report(api.WatchReport{
+				Kind: api.WatchDone, Service: units[p.ID], Action: watch.Restart, Cause: service + " restarted",
+				Took: compose.Duration(time.Since(begun[p.ID])),
+			})
+		}
+	})
+	return emit
+}
+
+// rebuild builds a service's image and replaces its containers.
+func (s *Session) rebuild(ctx context.Context, l *lane, t *task) (text string, err error) {
+	project := s.declared()
+	before := s.images(project.Name, t.Service)
+	err = l.supersedable(ctx, func(ctx context.Context) error {
+		_, err := s.o.Engine.Build(ctx, api.BuildRequest{
+			Project: project, Services: []string{t.Service}, WorkingDir: project.WorkingDir,
+			Credentials: s.o.Request.Credentials, Lock: s.o.Request.Lock,
+		}, s.o.Report)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	err = s.up(ctx, project, []string{t.Service}, true, s.followers(t.Service))
+	if err != nil {
+		return "", err
+	}
+	after := s.images(project.Name, t.Service)
+	if maps.Equal(before, after) {
+		return "the image is the same", nil
+	}
+	if s.o.Request.Prune {
+		for id := range before {
+			if !after[id] {
+				s.o.Engine.PruneImage(ctx, id)
+			}
+		}
+	}
+	return "", l.supersedable(ctx, func(ctx context.Context) error { return s.serving(ctx, t.Service) })
+}
+
+// images are the images of a service's containers.
+func (s *Session) images(project, service string) map[string]bool {
+	out := map[string]bool{}
+	if p := s.o.Engine.Project(project); p != nil {
+		for _, u := range p.ServiceUnits(service) {
+			rec := u.Record()
+			out[string(rec.Image.ID)] = true
+		}
+	}
+	return out
+}
+
+// up makes services as declared, without a build.
+func (s *Session) up(ctx context.Context, p *compose.Project, services []string, alone bool, emit func(api.Message)) error {
+	_, err := s.o.Engine.Up(ctx, s.upRequest(p, services, alone), emit)
+	return err
+}
+
+func (s *Session) upRequest(p *compose.Project, services []string, alone bool) api.UpRequest {
+	req := s.o.Request
+	return api.UpRequest{
+		Project: p, Meta: MetaOf(p, req.Load), Services: services, NoDeps: false, NoBuild: alone, Scale: scaleOf(req.Scale, services),
+		Credentials: req.Credentials, Lock: req.Lock,
+	}
+}
+
+// scaleOf is what `up --scale` said about services; none means all.
+func scaleOf(scale map[string]int, services []string) map[string]int {
+	out := maps.Clone(scale)
+	maps.DeleteFunc(out, func(name string, _ int) bool { return len(services) > 0 && !slices.Contains(services, name) })
+	return out
+}
+
+// acting tells the loop detector what is done to a service.
+func (s *Session) acting(service string, begins bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if begins {
+		s.loops.Begin(service, time.Now())
+	} else {
+		s.loops.End(service, time.Now())
+	}
+}
