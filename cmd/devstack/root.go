@@ -76,6 +76,7 @@ func verbs() []verb {
 		{"version", newVersionCmd},
 		{"volumes", newVolumesCmd},
 		{"wait", newWaitCmd},
+		{"watch", newWatchCmd},
 	}
 }
 

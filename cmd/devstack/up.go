@@ -28,7 +28,7 @@ type upOptions struct {
 	attach, noAttach              []string
 	attachDeps                    bool
 	waitTimeout                   int
-	menu, watch                   bool
+	menu, menuSet, watch          bool
 }
 
 // createOptions are the flags that `up`, `create` and `scale` share.
@@ -54,6 +54,7 @@ func newUpCmd(e *env) *cobra.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
+			o.menuSet = cmd.Flags().Changed("menu")
 			return runUp(cmd.Context(), e, &o, cmd.Flags(), services)
 		},
 	}
@@ -110,14 +111,14 @@ func (o *upOptions) check() error {
 		}
 		o.detach = true
 	}
-	if o.detach && (o.attachDeps || o.abortOnExit || o.abortOnFailure || len(o.attach) > 0 || o.watch) {
-		return errors.New("--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --attach, --attach-dependencies or --watch")
+	if o.detach && (o.attachDeps || o.abortOnExit || o.abortOnFailure || len(o.attach) > 0) {
+		return errors.New("--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --attach or --attach-dependencies")
 	}
 	if len(o.attach) > 0 && o.attachDeps {
 		return errors.New("cannot combine --attach and --attach-dependencies")
 	}
-	if o.watch {
-		return errors.New("--watch is not supported yet")
+	if o.watch && o.noStart {
+		return errors.New("--watch cannot be combined with --no-start")
 	}
 	return o.createOptions.check()
 }
@@ -240,7 +241,19 @@ func runUp(ctx context.Context, e *env, o *upOptions, f *pflag.FlagSet, services
 	if !o.detach && !o.noStart && !e.flags.dryRun {
 		return upAttached(ctx, e, c, req, o, attach)
 	}
-	return upDetached(ctx, e, c, req, "up", &o.createOptions)
+	if err := upDetached(ctx, e, c, req, "up", &o.createOptions); err != nil || !o.watch || e.flags.dryRun {
+		return err
+	}
+	watch, err := watchRequest(e, p, services)
+	if err != nil {
+		return err
+	}
+	watch.Detach, watch.Scale, watch.Prune = true, req.Scale, true
+	res, err := c.Watch(ctx, watch, nil)
+	if err == nil && e.flags.progress != "quiet" {
+		fmt.Fprintf(e.stderr, "Watching %d rules in the background; `devstack watch` shows what happens, `devstack watch --stop` ends it\n", res.Rules)
+	}
+	return err
 }
 
 // upDetached carries out req; with --dry-run it prints the plan instead.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"devstack/cmd/devstack/render"
@@ -29,7 +30,9 @@ type session struct {
 	o      *upOptions
 	attach []string
 	logs   *render.Logs
+	muted  atomic.Bool // the logs are not shown
 
+	leave chan struct{} // a key asks for the end
 	abort chan struct{} // a container's exit asks for the end
 	code  int           // of the exit that --abort-on-... or --exit-code-from means
 	first bool          // code is set by an abort
@@ -37,7 +40,7 @@ type session struct {
 }
 
 func upAttached(ctx context.Context, e *env, c *client.Client, req api.UpRequest, o *upOptions, attach []string) error {
-	s := &session{e: e, c: c, req: req, o: o, attach: attach, abort: make(chan struct{}, 1)}
+	s := &session{e: e, c: c, req: req, o: o, attach: attach, abort: make(chan struct{}, 1), leave: make(chan struct{}, 1)}
 	interrupts := e.signals.take()
 	defer e.signals.give()
 
@@ -50,6 +53,11 @@ func upAttached(ctx context.Context, e *env, c *client.Client, req api.UpRequest
 		return err
 	}
 	s.announce(result.Containers)
+	stop, err := s.watchFiles(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	return s.loop(ctx, interrupts, began)
 }
 
@@ -118,6 +126,16 @@ func (s *session) loop(ctx context.Context, interrupts <-chan os.Signal, began t
 		return s.finish(ctx, interrupts, stopped, followed)
 	case <-interrupts:
 		return s.teardown(ctx, interrupts, followed)
+	case <-s.leave:
+		return s.teardown(ctx, interrupts, followed)
+	}
+}
+
+// quit is Ctrl-C by another key.
+func (s *session) quit() {
+	select {
+	case s.leave <- struct{}{}:
+	default:
 	}
 }
 
@@ -221,6 +239,7 @@ func (s *session) follow(ctx context.Context, began time.Time) error {
 		Name: p.Name, Services: services, Follow: true, Attach: true, Tail: -1, Since: began,
 	}, func(m api.Message) {
 		switch {
+		case m.Log != nil && s.muted.Load():
 		case m.Log != nil && slices.Contains(s.attach, m.Log.Service):
 			_ = s.logs.Line(*m.Log) // a closed stdout ends the program by SIGPIPE
 		case m.Event != nil && m.Event.Type == "container" && m.Event.Action == "die":

@@ -55,13 +55,21 @@ func Status(c api.Container, now time.Time) string {
 	switch c.State {
 	case api.StateRunning:
 		up := "Up " + Duration(now.Sub(c.Started))
+		var notes []string
 		switch c.Health {
 		case "":
-			return up
 		case api.HealthStarting:
-			return up + " (health: starting)"
+			notes = append(notes, "health: starting")
+		default:
+			notes = append(notes, c.Health)
 		}
-		return up + " (" + c.Health + ")"
+		if c.Watched {
+			notes = append(notes, "watched")
+		}
+		if notes == nil {
+			return up
+		}
+		return up + " (" + strings.Join(notes, ", ") + ")"
 	case api.StatePaused:
 		return "Up " + Duration(now.Sub(c.Started)) + " (Paused)"
 	case api.StateRestarting:

@@ -39,6 +39,10 @@ func NewLogs(out, err io.Writer, o LogOptions, names ...string) *Logs {
 	return l
 }
 
+// Redirect makes the lines go elsewhere from now on. It comes before the first
+// of them.
+func (l *Logs) Redirect(out, err io.Writer) { l.out, l.err = out, err }
+
 // register gives a container its colour and widens all prefixes to the longest
 // name.
 func (l *Logs) register(name string) {

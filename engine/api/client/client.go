@@ -16,6 +16,15 @@ import (
 // ErrNotRunning says that there is no engine; nothing runs, then.
 var ErrNotRunning = errors.New("no engine is running")
 
+// ErrEngineGone says that the engine ended in the middle of an operation. The
+// guard starts another one.
+var ErrEngineGone = errors.New("the engine went away")
+
+// goneError is an ErrEngineGone as the user sees it.
+type goneError struct{ error }
+
+func (e goneError) Unwrap() []error { return []error{e.error, ErrEngineGone} }
+
 // Options of Dial.
 type Options struct {
 	Roots   state.Roots // required
@@ -201,7 +210,7 @@ func (c *Client) explain(ctx context.Context, op string, err error) error {
 		return context.Cause(ctx)
 	}
 	if errors.Is(err, errGone) {
-		return engineFailed("the engine went away in the middle of "+op, err, c.options.Roots)
+		return goneError{engineFailed("the engine went away in the middle of "+op, err, c.options.Roots)}
 	}
 	return err
 }
