@@ -56,6 +56,14 @@ func testd() {
 		}))
 		fmt.Fprintln(os.Stderr, err)
 		syscall.Exit(1)
+	case "files": // ADDR FILE CONF: answer with what FILE has now, and CONF had at the start
+		conf, _ := os.ReadFile(args[2])
+		err := http.ListenAndServe(args[0], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			data, err := os.ReadFile(args[1])
+			fmt.Fprintf(w, "%s%s%v\n", data, conf, err)
+		}))
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	case "lines": // N: print lines, then wait for the end
 		n, _ := strconv.Atoi(args[0])
 		for i := range n {

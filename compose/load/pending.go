@@ -27,8 +27,6 @@ func remarks() []remark {
 		{"deploy.placement", ofCluster, ""},
 		{"deploy.resources.reservations.generic_resources", ofCluster, ""},
 		{"deploy.rollback_config", ofCluster, ""},
-		{"deploy.update_config", notYet, ""},
-		{"develop", notYet, ""},
 		{"isolation", ofWindows, ""},
 		{"use_api_socket", notYet, ""},
 	}

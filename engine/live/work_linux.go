@@ -177,11 +177,20 @@ func (s *Session) restart(ctx context.Context, l *lane, service string) error {
 	if _, err := s.o.Engine.Restart(ctx, api.ServiceRequest{Name: name, Services: []string{service}}, followed); err != nil {
 		return err
 	}
-	return l.supersedable(ctx, func(ctx context.Context) error { return s.serving(ctx, service) })
+	return s.serving(ctx, l, service)
 }
 
-// serving waits until a service's containers do their work again.
-func (s *Session) serving(ctx context.Context, service string) error {
+// serving waits until a service's containers do their work again, or there is
+// more to do for them.
+func (s *Session) serving(ctx context.Context, l *lane, service string) error {
+	err := l.supersedable(ctx, func(ctx context.Context) error { return s.served(ctx, service) })
+	if errors.Is(err, errSuperseded) {
+		return nil
+	}
+	return err
+}
+
+func (s *Session) served(ctx context.Context, service string) error {
 	p := s.o.Engine.Project(s.declared().Name)
 	if p == nil {
 		return nil
@@ -256,7 +265,7 @@ func (s *Session) rebuild(ctx context.Context, l *lane, t *task) (text string, e
 			}
 		}
 	}
-	return "", l.supersedable(ctx, func(ctx context.Context) error { return s.serving(ctx, t.Service) })
+	return "", s.serving(ctx, l, t.Service)
 }
 
 // images are the images of a service's containers.

@@ -52,6 +52,9 @@ func Size(n int64) string {
 
 // Status is the STATUS column: "Up 3 minutes (healthy)".
 func Status(c api.Container, now time.Time) string {
+	if c.Started.IsZero() {
+		c.Started = now // it is about to execute its program
+	}
 	switch c.State {
 	case api.StateRunning:
 		up := "Up " + Duration(now.Sub(c.Started))
