@@ -55,7 +55,7 @@ func (e *Engine) Commit(ctx context.Context, req api.CommitRequest, emit func(ap
 		return api.CommitResult{}, err
 	}
 	res := api.CommitResult{Container: u.Name()}
-	return res, step(u, emit, "Committing", "Committed", "", func() error {
+	return res, step(u, emit, "Committing", "Committed", func() error {
 		if req.Pause && u.Process() != nil && u.Record().State == api.StateRunning {
 			if err := u.Pause(ctx); err != nil {
 				return err

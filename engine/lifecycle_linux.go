@@ -129,8 +129,12 @@ func eachUnit(ctx context.Context, p *supervise.Project, services []string, reve
 	return errors.Join(errs...)
 }
 
-// step reports one container's progress around fn; cause may be empty.
-func step(u *supervise.Unit, emit func(api.Message), working, done, cause string, fn func() error) error {
+// step reports one container's progress around fn.
+func step(u *supervise.Unit, emit func(api.Message), working, done string, fn func() error) error {
+	return stepBecause(u, emit, working, done, "", fn)
+}
+
+func stepBecause(u *supervise.Unit, emit func(api.Message), working, done, cause string, fn func() error) error {
 	id := "Container " + u.Name()
 	emit(api.Message{Progress: &api.Progress{ID: id, State: api.Working, Text: working, Detail: cause}})
 	if err := fn(); err != nil {
@@ -192,7 +196,7 @@ func (e *Engine) start(ctx context.Context, p *supervise.Project, services []str
 		if u.Process() != nil {
 			return nil
 		}
-		return step(u, emit, "Starting", "Started", "", func() error {
+		return step(u, emit, "Starting", "Started", func() error {
 			rec := u.Record()
 			if err := p.AwaitDependencies(ctx, &rec.Declared, emit); err != nil {
 				return err
@@ -214,7 +218,7 @@ func (e *Engine) Stop(ctx context.Context, req api.ServiceRequest, emit func(api
 
 func (e *Engine) stop(ctx context.Context, p *supervise.Project, services []string, timeout *compose.Duration, emit func(api.Message)) error {
 	return eachUnit(ctx, p, services, true, func(ctx context.Context, u *supervise.Unit) error {
-		return step(u, emit, "Stopping", "Stopped", "", func() error {
+		return step(u, emit, "Stopping", "Stopped", func() error {
 			return u.Stop(ctx, timeout)
 		})
 	})
@@ -233,7 +237,7 @@ func (e *Engine) Restart(ctx context.Context, req api.ServiceRequest, emit func(
 		services, causes = e.followers(p, services)
 	}
 	return struct{}{}, eachUnit(ctx, p, services, false, func(ctx context.Context, u *supervise.Unit) error {
-		return step(u, emit, "Restarting", "Started", causes[u.Service()], func() error {
+		return stepBecause(u, emit, "Restarting", "Started", causes[u.Service()], func() error {
 			return u.Restart(ctx, req.Timeout, func(ctx context.Context) error {
 				rec := u.Record()
 				return p.AwaitDependencies(ctx, &rec.Declared, emit)
@@ -286,7 +290,7 @@ func (e *Engine) Kill(ctx context.Context, req api.ServiceRequest, emit func(api
 		if u.Process() == nil {
 			return nil
 		}
-		return step(u, emit, "Killing", "Killed", "", func() error { return u.Signal(ctx, sig) })
+		return step(u, emit, "Killing", "Killed", func() error { return u.Signal(ctx, sig) })
 	})
 }
 
@@ -307,7 +311,7 @@ func (e *Engine) Remove(ctx context.Context, req api.ServiceRequest, emit func(a
 		if u.Process() != nil && !req.Stop {
 			return nil
 		}
-		return step(u, emit, "Removing", "Removed", "", func() error {
+		return step(u, emit, "Removing", "Removed", func() error {
 			return u.Remove(ctx, req.Timeout, req.Volumes)
 		})
 	})

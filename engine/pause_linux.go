@@ -27,6 +27,6 @@ func (e *Engine) freeze(ctx context.Context, req api.ServiceRequest, emit func(a
 		if u.Process() == nil {
 			return nil
 		}
-		return step(u, emit, working, done, "", func() error { return act(u, ctx) })
+		return step(u, emit, working, done, func() error { return act(u, ctx) })
 	})
 }

@@ -248,7 +248,7 @@ func runUp(ctx context.Context, e *env, o *upOptions, f *pflag.FlagSet, services
 	if err != nil {
 		return err
 	}
-	watch.Detach, watch.Scale, watch.Prune = true, req.Scale, true
+	watch.Detach, watch.Scale, watch.Prune, watch.Lock = true, req.Scale, true, req.Lock
 	res, err := c.Watch(ctx, watch, nil)
 	if err == nil && e.flags.progress != "quiet" {
 		fmt.Fprintf(e.stderr, "Watching %d rules in the background; `devstack watch` shows what happens, `devstack watch --stop` ends it\n", res.Rules)

@@ -16,7 +16,7 @@ func (s *session) watchFiles(ctx context.Context) (stop func(), err error) {
 	if w.req, err = watchRequest(s.e, s.req.Project, s.req.Services); err != nil && s.o.watch {
 		return nil, err
 	}
-	w.req.Scale, w.req.Prune = s.req.Scale, true
+	w.req.Scale, w.req.Prune, w.req.Lock = s.req.Scale, true, s.req.Lock
 	leave := s.menu(w)
 	if s.o.watch {
 		w.toggle()

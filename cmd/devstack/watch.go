@@ -83,10 +83,11 @@ func runWatch(ctx context.Context, e *env, o *watchOptions, f *pflag.FlagSet, se
 	}
 	if !o.noUp {
 		create := createOptions{build: true}
-		up, err := create.request(e, p, f, services)
+		up, err := create.request(ctx, e, p, f, services)
 		if err != nil {
 			return err
 		}
+		req.Lock = up.Lock
 		if err := upDetached(ctx, e, c, up, "up", false); err != nil {
 			return err
 		}

@@ -116,9 +116,9 @@ func TestUnsetVariableWarnsOnce(t *testing.T) {
 }
 
 func TestPendingKeysWarn(t *testing.T) {
-	dir := write(t, map[string]string{"compose.yaml": "services:\n  a:\n    image: x\n    develop:\n      watch: []\n"})
+	dir := write(t, map[string]string{"compose.yaml": "services:\n  a:\n    image: x\n    use_api_socket: true\n"})
 	_, ds := mustLoad(t, Options{WorkingDir: dir})
-	if len(ds) != 1 || ds[0].Pos.String() != "compose.yaml:4:5" || !strings.Contains(ds[0].Message, "services.a.develop is not carried out yet") {
+	if len(ds) != 1 || ds[0].Pos.String() != "compose.yaml:4:21" || !strings.Contains(ds[0].Message, "services.a.use_api_socket is not carried out yet") {
 		t.Errorf("%+v", ds)
 	}
 }

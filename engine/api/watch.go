@@ -24,7 +24,7 @@ type WatchRequest struct {
 	Explain  string         `json:"explain,omitempty"`  // only say what this path would trigger
 	// Credentials are for builds and pulls.
 	Credentials Credentials `json:"credentials,omitzero"`
-	Lock        Lock        `json:"lock,omitempty"`
+	Lock        *Lock       `json:"lock,omitempty"`
 }
 
 // LoadOptions say how the client loaded the project, so that the engine can do
