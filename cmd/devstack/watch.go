@@ -88,7 +88,7 @@ func runWatch(ctx context.Context, e *env, o *watchOptions, f *pflag.FlagSet, se
 			return err
 		}
 		req.Lock = up.Lock
-		if err := upDetached(ctx, e, c, up, "up", false); err != nil {
+		if err := upDetached(ctx, e, c, up, "up", &create); err != nil {
 			return err
 		}
 	}
