@@ -104,6 +104,13 @@ type Service struct {
 	Extensions        Extensions                 `json:"#extensions,omitempty"`
 }
 
+// What a project may have at most: more than any machine runs, and less than
+// what planning could not hold in memory.
+const (
+	MaxReplicas    = 5000 // of one service
+	MaxProjectName = 128  // bytes: names of containers and networks begin with it
+)
+
 // Replicas is how many containers the service asks for: scale, else
 // deploy.replicas, else 1.
 func (s *Service) Replicas() int {

@@ -203,7 +203,7 @@ func (u *up) checkDeclared() error {
 			path := compose.Path("services", name, "volumes", fmt.Sprint(i))
 			if !strings.HasPrefix(m.Target, "/") {
 				// "x:/data" has no source: a name of one letter reads as a drive.
-				fail(path, "mount path %q is not absolute", m.Target)
+				fail(path, "mount path %q is not absolute; a volume whose name is one letter needs the long form, with source and target", m.Target)
 				continue
 			}
 			switch m.Type {

@@ -198,6 +198,9 @@ func parseScale(p *compose.Project, pairs []string) (map[string]int, error) {
 		if err != nil || n < 0 {
 			return nil, fmt.Errorf("invalid --scale option %q: %q is not a number of instances", pair, num)
 		}
+		if n > compose.MaxReplicas {
+			return nil, fmt.Errorf("invalid --scale option %q: at most %d instances can run on one machine", pair, compose.MaxReplicas)
+		}
 		if _, ok := p.Services[name]; !ok {
 			return nil, noSuchService(p, name)
 		}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"devstack/compose"
 )
 
 // FileNames are the names that are looked for, the first found wins.
@@ -209,7 +211,7 @@ func (ld *loader) projectName(docs []parsed) (string, error) {
 		if NormalizeName(explicit) != explicit {
 			return "", fmt.Errorf("invalid project name %q in %s: it must consist of lower-case letters, digits, hyphens and underscores, and begin with a letter or digit", explicit, from)
 		}
-		return explicit, nil
+		return explicit, fits(explicit, from)
 	}
 	named := ""
 	for _, d := range docs {
@@ -236,7 +238,15 @@ func (ld *loader) projectName(docs []parsed) (string, error) {
 	if name == "" {
 		return "", fmt.Errorf("project name must not be empty: nothing of %q can be used; set name: in the project file or use -p", named)
 	}
-	return name, nil
+	return name, fits(name, "name or the project directory")
+}
+
+// fits refuses a project name that the names made of it would not fit into.
+func fits(name, from string) error {
+	if len(name) > compose.MaxProjectName {
+		return fmt.Errorf("project name of %s is too long: %d characters, at most %d", from, len(name), compose.MaxProjectName)
+	}
+	return nil
 }
 
 // NormalizeName makes a project name of any text, as Compose does: lower case,

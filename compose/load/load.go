@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
 	"devstack/compose"
@@ -50,7 +49,7 @@ var ErrNoFile = errors.New("no configuration file provided: not found")
 // Load reads the project. The diagnostics are warnings; the error is an *Error
 // when the project files are at fault.
 func Load(ctx context.Context, o Options) (*compose.Project, []Diagnostic, error) {
-	ld := &loader{opts: o, sources: map[string]*source{}, byName: map[string]*source{}, unsetSeen: map[string]bool{}}
+	ld := &loader{ctx: ctx, opts: o, sources: map[string]*source{}, byName: map[string]*source{}, unsetSeen: map[string]bool{}}
 	m, paths, err := ld.model(ctx)
 	if err != nil {
 		return nil, tidy(ld.warnings), err
@@ -62,6 +61,7 @@ func Load(ctx context.Context, o Options) (*compose.Project, []Diagnostic, error
 // loader carries what the phases of one Load share.
 type loader struct {
 	report
+	ctx     context.Context // of the one Load
 	opts    Options
 	cwd     string
 	dir     string // the project directory
@@ -176,7 +176,7 @@ func (ld *loader) read(path string) (*source, error) {
 		if ld.opts.Stdin == nil {
 			return nil, errors.New("read standard input: there is none")
 		}
-		data, err := io.ReadAll(ld.opts.Stdin)
+		data, err := readStream(ld.ctx, ld.opts.Stdin)
 		if err != nil {
 			return nil, fmt.Errorf("read standard input: %w", err)
 		}
@@ -187,12 +187,8 @@ func (ld *loader) read(path string) (*source, error) {
 	if src, ok := ld.sources[path]; ok {
 		return src, nil
 	}
-	data, err := os.ReadFile(path)
+	data, err := readFile(ld.ctx, path)
 	if err != nil {
-		var pe *os.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err
-		}
 		return nil, fmt.Errorf("read %s: %w", showName(ld.cwd, path), err)
 	}
 	src := &source{name: showName(ld.cwd, path), path: path, data: data}

@@ -14,20 +14,15 @@ import (
 
 // Bounds on what a file may ask for: an alias bomb is a fault, not a wait.
 const (
-	maxFile     = 32 << 20 // bytes of a project file
-	maxAliased  = 200_000  // nodes that aliases may add to one file
-	maxDepth    = 200      // of nesting
-	maxEntries  = 10_000   // keys of one mapping, entries of one list
-	smallObject = 24       // keys up to which a mapping is searched in order
+	maxAliased  = 200_000 // nodes that aliases may add to one file
+	maxDepth    = 200     // of nesting
+	maxEntries  = 10_000  // keys of one mapping, entries of one list
+	smallObject = 24      // keys up to which a mapping is searched in order
 )
 
 // parseYAML reads the documents of a file.
 func (ld *loader) parseYAML(src *source) parsed {
 	p := parsed{src: src}
-	if len(src.data) > maxFile {
-		ld.add(place{src, 1, 1}.diagnose(SeverityError, "", "the file is larger than 32 MiB", ""))
-		return p
-	}
 	dec := yaml.NewDecoder(bytes.NewReader(src.data))
 	for {
 		var doc yaml.Node

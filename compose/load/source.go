@@ -20,7 +20,7 @@ type source struct {
 // showName is the name of a file in messages: relative when it is near.
 func showName(cwd, path string) string {
 	rel, err := filepath.Rel(cwd, path)
-	if err != nil || strings.HasPrefix(rel, filepath.Join("..", "..", "..")) {
+	if err != nil || strings.HasPrefix(rel, filepath.Join("..", "..", "..")) || aboveOnly(rel) {
 		return path
 	}
 	return rel

@@ -24,6 +24,7 @@ func (ld *loader) verify(p *compose.Project) {
 		v.namespaces(&s)
 		v.healthcheck(&s)
 		v.amounts(&s)
+		v.hostnames(&s)
 		v.mounts(&s)
 		v.requests(&s)
 		if _, err := s.Hold(); err != nil {
@@ -218,6 +219,13 @@ func (v *verifier) amounts(s *compose.Service) {
 	if s.Scale != nil && *s.Scale < 0 {
 		v.fault(s, "", at("scale"), "services.%s.scale must be 0 or more", s.Name)
 	}
+	if s.Replicas() > compose.MaxReplicas {
+		keys := at("deploy", "replicas")
+		if s.Scale != nil {
+			keys = at("scale")
+		}
+		v.fault(s, "", keys, "service %q has %d replicas; at most %d can run on one machine", s.Name, s.Replicas(), compose.MaxReplicas)
+	}
 	if n := s.Replicas(); n > 1 && s.ContainerName != "" {
 		v.fault(s, "remove container_name, or scale to 1", at("container_name"), "service %q has %d replicas, which cannot share one container_name", s.Name, n)
 	}
@@ -258,6 +266,18 @@ func validRestart(s string) bool {
 	times, ok := strings.CutPrefix(s, "on-failure:")
 	n, err := strconv.Atoi(times)
 	return ok && err == nil && n >= 0
+}
+
+// hostnames checks what goes into /etc/hosts and to the kernel as it is.
+func (v *verifier) hostnames(s *compose.Service) {
+	for _, h := range []struct{ key, name string }{{"hostname", s.Hostname}, {"domainname", s.DomainName}} {
+		switch bad := strings.IndexFunc(h.name, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' || r == '#' }); {
+		case bad >= 0:
+			v.fault(s, "letters, digits, - and . make a name", at(h.key), "service %q: %s %q has a character that names of hosts cannot have", s.Name, h.key, h.name)
+		case len(h.name) > 64:
+			v.fault(s, "", at(h.key), "service %q: %s %q is longer than 64 bytes, the kernel's limit", s.Name, h.key, h.name)
+		}
+	}
 }
 
 // mounts checks where things are mounted.

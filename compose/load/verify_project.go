@@ -14,7 +14,11 @@ import (
 // resources checks the top-level networks, volumes, configs and secrets.
 func (v *verifier) resources() {
 	for _, key := range keysOf(v.p.Volumes) {
-		if vol := v.p.Volumes[key]; vol.External {
+		vol := v.p.Volumes[key]
+		if !vol.External && vol.Name != "" && !validContainerName(vol.Name) {
+			v.ld.faultAt(v.p, fmt.Sprintf("volume name %q is not usable", vol.Name), "it begins with a letter or digit; letters, digits, _ . - follow", "volumes", key, "name")
+		}
+		if vol.External {
 			for _, other := range []struct {
 				name string
 				set  bool
@@ -26,6 +30,9 @@ func (v *verifier) resources() {
 		}
 	}
 	for _, key := range keysOf(v.p.Networks) {
+		if n := v.p.Networks[key]; !n.External && n.Name != "" && (n.Name[0] == '.' || strings.Contains(n.Name, "/") || len(n.Name) > 200) {
+			v.ld.faultAt(v.p, fmt.Sprintf("network name %q is not usable", n.Name), "it has no / and no . at its beginning", "networks", key, "name")
+		}
 		v.subnets(key, v.p.Networks[key])
 	}
 	used := map[string]bool{}

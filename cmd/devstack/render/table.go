@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"text/template"
@@ -51,26 +53,31 @@ func Template[T any](w io.Writer, format string, headers Headers, rows []T) erro
 	if err != nil {
 		return fmt.Errorf("template parsing error: %w", err)
 	}
+	known := slices.Sorted(maps.Keys(headers))
 	out := w
 	if table {
 		tw := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
 		defer tw.Flush()
 		out = tw
-		if err := executeLine(out, t, headers); err != nil {
+		if err := executeLine(out, t, headers, known); err != nil {
 			return err
 		}
 	}
 	for _, r := range rows {
-		if err := executeLine(out, t, r); err != nil {
+		if err := executeLine(out, t, r, known); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func executeLine(w io.Writer, t *template.Template, data any) error {
+func executeLine(w io.Writer, t *template.Template, data any, known []string) error {
 	var b strings.Builder
 	if err := t.Execute(&b, data); err != nil {
+		if _, field, ok := strings.Cut(err.Error(), "can't evaluate field "); ok {
+			field, _, _ = strings.Cut(field, " ")
+			return fmt.Errorf("template parsing error: there is no field %q; there are %s", field, strings.Join(known, ", "))
+		}
 		return fmt.Errorf("template parsing error: %w", err)
 	}
 	_, err := fmt.Fprintln(w, b.String())
