@@ -116,10 +116,12 @@ func (b *build) image(ctx context.Context, r *stage, ref string, platform ocispe
 	ev := r.event(-1, 0, "FROM "+image.FamiliarString(ref))
 	began := time.Now()
 	var pulling sync.Once
+	state := Cached
 	o := fetch.Options{
 		Platform: image.FormatPlatform(platform), Registry: b.req.Registry,
 		Progress: func(fetch.Progress) {
 			pulling.Do(func() {
+				state = Succeeded
 				ev := ev
 				ev.State = Started
 				b.tell(ev)
@@ -130,8 +132,8 @@ func (b *build) image(ctx context.Context, r *stage, ref string, platform ocispe
 		o.Policy = fetch.Always
 	}
 	img, err := fetch.Ensure(ctx, b.s.Images, pinned, o)
-	ev.State, ev.Took = Cached, time.Since(began)
 	pulling.Do(func() {})
+	ev.State, ev.Took = state, time.Since(began)
 	if err != nil {
 		ev.State = Failed
 		b.tell(ev)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 
 	"devstack/engine/build/copy"
 	"devstack/engine/build/dockerfile"
@@ -105,7 +106,7 @@ func (r *stage) execute(ctx context.Context, run *dockerfile.Run, network string
 		return err
 	}
 	if err := r.s.Exec.Run(ctx, c); err != nil {
-		return &logged{err: explain(err, run), log: log.bytes()}
+		return &logged{err: explain(err, run, dir), log: log.bytes()}
 	}
 	return nil
 }
@@ -119,8 +120,17 @@ func writeScript(path, text string) error {
 	return os.Chmod(path, 0o755)
 }
 
-// explain says more where the kernel says little.
-func explain(err error, run *dockerfile.Run) error {
+// fullBelow is the space in bytes with which a disk counts as full.
+const fullBelow = 1 << 20
+
+// explain says more where the kernel says little. Programs seldom say why they
+// could not write; dir is where what they write is.
+func explain(err error, run *dockerfile.Run, dir string) error {
+	var exit *step.ExitError
+	var fs unix.Statfs_t
+	if errors.As(err, &exit) && unix.Statfs(dir, &fs) == nil && int64(fs.Bavail)*fs.Bsize < fullBelow {
+		return fmt.Errorf("%w (%w: the disk of the data root is full)", err, unix.ENOSPC)
+	}
 	var child *container.ChildError
 	if errors.As(err, &child) && errors.Is(err, os.ErrNotExist) && child.Op == "exec" && run.Args[0] == "/bin/sh" {
 		return fmt.Errorf("%w (the stage has no shell: use the JSON form of RUN, or SHELL)", err)
