@@ -56,6 +56,9 @@ func (w *Watcher) absorb(now time.Time) time.Duration {
 			if rel == "" && r.kind == watch.Dir {
 				return // locate has looked at it
 			}
+			if was, changed := w.before[spot{r, rel}]; changed && was.kind == 0 {
+				patient = false // nobody has heard of it yet
+			}
 			held = !w.scan.look(r, rel, s.deep, patient) || held
 		})
 		if held {

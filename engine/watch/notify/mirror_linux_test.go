@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,8 +25,9 @@ type mirror struct {
 	root    *apply.Root
 	batches int
 	changes int
-	last    watch.Batch
+	rescans int
 	marks   int
+	polls   bool
 	applied time.Duration
 	settled time.Time
 }
@@ -36,8 +38,13 @@ func skipGit(rel string, _ bool) bool {
 
 func newMirror(t *testing.T, host string, o notify.Options) *mirror {
 	t.Helper()
-	m := &mirror{t: t, host: host, target: memory(t)}
-	o.Roots = []watch.Root{{Path: host, Skip: skipGit}}
+	return newMirrorSkip(t, host, o, skipGit)
+}
+
+func newMirrorSkip(t *testing.T, host string, o notify.Options, skip func(string, bool) bool) *mirror {
+	t.Helper()
+	m := &mirror{t: t, host: host, target: memory(t), polls: o.MaxWatches > 0}
+	o.Roots = []watch.Root{{Path: host, Skip: skip}}
 	if o.Notice == nil {
 		o.Notice = func(n notify.Notice) { t.Log("notice:", n.Text) }
 	}
@@ -91,32 +98,62 @@ func (m *mirror) settle() {
 			if !ok {
 				m.t.Fatal("the watcher ended")
 			}
-			m.batches++
-			m.changes += len(b.Changes)
-			m.last = b
-			begin := time.Now()
-			m.sync(func(yield func(string) bool) {
-				for _, c := range b.Changes {
-					seen = seen || c.Path == mark
-					if !yield(c.Path) {
-						return
-					}
-				}
-			}, apply.Options{})
-			m.applied += time.Since(begin)
-			m.w.Commit(b)
+			seen = slices.ContainsFunc(b.Changes, func(c watch.Change) bool { return c.Path == mark })
+			m.take(b)
 		case <-timeout:
 			m.t.Fatal("no batch with ", mark)
 		}
 	}
 	m.settled = time.Now()
+	if !m.polls {
+		m.differences()
+	}
+}
+
+// more takes one more batch.
+func (m *mirror) more() <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if b, ok := <-m.w.Batches(); ok {
+			m.take(b)
+		}
+	}()
+	return done
+}
+
+// take does what a batch says.
+func (m *mirror) take(b watch.Batch) {
+	m.t.Helper()
+	m.batches++
+	m.changes += len(b.Changes)
+	if b.Rescan {
+		m.rescans++
+	}
+	begin := time.Now()
+	m.sync(func(yield func(string) bool) {
+		for _, c := range b.Changes {
+			if !yield(c.Path) {
+				return
+			}
+		}
+	}, apply.Options{})
+	m.applied += time.Since(begin)
+	m.w.Commit(b)
+}
+
+// differences compares the trees; unless some of the host is polled, there
+// must not be any.
+func (m *mirror) differences() int {
+	m.t.Helper()
 	diff, err := apply.Diff(m.host, m.target, func(rel string) bool { return skipGit(rel, false) })
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if len(diff) > 0 {
+	if len(diff) > 0 && !m.polls {
 		m.t.Errorf("host and target differ in %d paths:\n%s", len(diff), strings.Join(diff[:min(10, len(diff))], "\n"))
 	}
+	return len(diff)
 }
 
 func write(t testing.TB, path, text string) {

@@ -1,0 +1,299 @@
+package notify_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"devstack/engine/watch"
+	"devstack/engine/watch/notify"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// open watches a directory until the test ends.
+func open(t testing.TB, o notify.Options) *notify.Watcher {
+	t.Helper()
+	w, err := notify.Open(context.Background(), o)
+	must(t, err)
+	t.Cleanup(func() { must(t, w.Close()) })
+	return w
+}
+
+// next is the next batch, as text.
+func next(t testing.TB, w *notify.Watcher) (watch.Batch, string) {
+	t.Helper()
+	select {
+	case b, ok := <-w.Batches():
+		if !ok {
+			t.Fatal("the watcher ended")
+		}
+		var out []string
+		for _, c := range b.Changes {
+			out = append(out, fmt.Sprint(filepath.Base(c.Path), " ", c.Event))
+		}
+		return b, strings.Join(out, ", ")
+	case <-time.After(10 * time.Second):
+		t.Fatal("no batch")
+	}
+	panic("unreachable")
+}
+
+// expect reads a batch and commits it.
+func expect(t *testing.T, w *notify.Watcher, want string) watch.Batch {
+	t.Helper()
+	b, got := next(t, w)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("batch (-want +got):\n%s", d)
+	}
+	w.Commit(b)
+	return b
+}
+
+func roots(dirs ...string) []watch.Root {
+	var out []watch.Root
+	for _, d := range dirs {
+		out = append(out, watch.Root{Path: d, Skip: skipGit})
+	}
+	return out
+}
+
+func TestChanges(t *testing.T) {
+	dir := memory(t)
+	write(t, dir+"/a", "1")
+	write(t, dir+"/b", "1")
+	w := open(t, notify.Options{Roots: roots(dir)})
+
+	t.Log("what is not different is not a change")
+	now := time.Now()
+	must(t, os.Chtimes(dir+"/a", now, now))
+	write(t, dir+"/a", "1")
+	write(t, dir+"/temporary", "x")
+	must(t, os.Remove(dir+"/temporary"))
+	must(t, os.Rename(dir+"/a", dir+"/a~"))
+	must(t, os.Rename(dir+"/a~", dir+"/a"))
+	write(t, dir+"/mark", "1")
+	expect(t, w, "mark created")
+
+	t.Log("two writes in one tick of the clock, of one size")
+	for i := range 50 {
+		write(t, dir+"/b", fmt.Sprint(i%10))
+		expect(t, w, "b changed")
+	}
+
+	t.Log("modes, kinds, directories")
+	must(t, os.Chmod(dir+"/a", 0o755))
+	expect(t, w, "a mode changed")
+	must(t, os.Remove(dir+"/a"))
+	must(t, os.Symlink("b", dir+"/a"))
+	expect(t, w, "a created")
+	write(t, dir+"/sub/one", "1")
+	expect(t, w, "sub created, one created")
+	must(t, os.RemoveAll(dir+"/sub"))
+	expect(t, w, "sub removed, one removed")
+
+	t.Log("a batch that is not taken takes in what follows")
+	write(t, dir+"/c", "1")
+	write(t, dir+"/b", "first")
+	w.Rescan() // so that it is ready
+	write(t, dir+"/b", "second")
+	must(t, os.Remove(dir+"/c"))
+	for {
+		b, got := next(t, w)
+		w.Commit(b)
+		if !strings.Contains(got, "c created") {
+			break // the removal of c was in time, or came now
+		}
+	}
+}
+
+// TestFileRoot watches files by themselves, which editors replace.
+func TestFileRoot(t *testing.T) {
+	dir := memory(t)
+	write(t, dir+"/compose.yaml", "1")
+	write(t, dir+"/beside", "1")
+	w := open(t, notify.Options{Roots: []watch.Root{{Path: dir + "/.env"}, {Path: dir + "/compose.yaml"}, {Path: dir + "/later/deep/file"}}})
+	vimSave(t, dir+"/compose.yaml", "2")
+	expect(t, w, "compose.yaml changed")
+	write(t, dir+"/beside", "2")
+	write(t, dir+"/.env", "A=1")
+	expect(t, w, ".env created")
+	write(t, dir+"/.env", "A=2")
+	expect(t, w, ".env changed")
+	must(t, os.Remove(dir+"/compose.yaml"))
+	expect(t, w, "compose.yaml removed")
+	write(t, dir+"/later/deep/file", "1")
+	expect(t, w, "file created")
+	must(t, os.RemoveAll(dir+"/later"))
+	expect(t, w, "file removed")
+	write(t, dir+"/later/deep/file", "2")
+	expect(t, w, "file created")
+	write(t, dir+"/later/deep/file", "3")
+	expect(t, w, "file changed")
+}
+
+// TestState finds what changed while nobody watched, and what was reported
+// but not committed.
+func TestState(t *testing.T) {
+	dir, state := memory(t), filepath.Join(t.TempDir(), "deep", "state")
+	tree(t, dir, 200, "x")
+	watcher := func(more ...string) *notify.Watcher {
+		t.Helper()
+		w, err := notify.Open(t.Context(), notify.Options{Roots: roots(append(more, dir)...), State: state})
+		must(t, err)
+		return w
+	}
+	w := watcher()
+	write(t, dir+"/a", "1")
+	write(t, dir+"/b", "1")
+	expect(t, w, "a created, b created")
+	must(t, w.Close())
+
+	t.Log("nothing happened")
+	w = watcher()
+	write(t, dir+"/mark", "1")
+	expect(t, w, "mark created")
+	must(t, w.Close())
+
+	t.Log("edits, a touch and a removal meanwhile")
+	write(t, dir+"/a", "2")
+	now := time.Now().Add(time.Hour)
+	must(t, os.Chtimes(dir+"/pkg0/sub0/x/file0.txt", now, now))
+	must(t, os.RemoveAll(dir+"/pkg1"))
+	w = watcher()
+	b, got := next(t, w)
+	if !b.Initial || !b.Rescan {
+		t.Errorf("the first batch is not marked: %+v", b)
+	}
+	if !strings.HasPrefix(got, "a changed, pkg1 removed, sub1 removed") || strings.Contains(got, "file0.txt") {
+		t.Errorf("got %s", got)
+	}
+	must(t, w.Close())
+
+	t.Log("that was not committed")
+	w = watcher()
+	b2, got2 := next(t, w)
+	if got2 != got {
+		t.Errorf("first %s\nthen %s", got, got2)
+	}
+	w.Commit(b2)
+	write(t, dir+"/c", "1")
+	c, _ := next(t, w)
+	write(t, dir+"/d", "1")
+	expect(t, w, "d created")
+	must(t, w.Close())
+	w.Commit(c) // too late
+
+	t.Log("killed without a snapshot: the file is what was appended")
+	w = watcher()
+	expect(t, w, "c created")
+	text, err := os.ReadFile(state)
+	must(t, err)
+	must(t, w.Close())
+	must(t, os.WriteFile(state, text[:len(text)-1], 0o600)) // cut off
+	w = watcher()
+	expect(t, w, "c created")
+	must(t, w.Close())
+
+	t.Log("a root that is new is as it is; one that is not a state is none")
+	other := memory(t)
+	write(t, other+"/x", "1")
+	w = watcher(other)
+	write(t, other+"/y", "1")
+	expect(t, w, "y created")
+	must(t, w.Close())
+	write(t, other+"/x", "2")
+	w = watcher(other)
+	expect(t, w, "x changed")
+	must(t, w.Close())
+	must(t, os.WriteFile(state, []byte("nonsense"), 0o600))
+	w = watcher()
+	write(t, dir+"/mark", "2")
+	expect(t, w, "mark changed")
+	must(t, w.Close())
+}
+
+// TestOverflow fills the kernel's queue.
+func TestOverflow(t *testing.T) {
+	text, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
+	must(t, err)
+	var queue int
+	_, err = fmt.Sscan(string(text), &queue)
+	must(t, err)
+	host := memory(t)
+	write(t, host+"/sub/f", "0")
+	write(t, host+"/busy/f", "0")
+	write(t, host+"/busy/g", "0")
+	write(t, host+"/gone/f", "0")
+	write(t, host+"/moved/sub/f", "0")
+	release := make(chan struct{})
+	var stuck atomic.Bool
+	m := newMirrorSkip(t, host, notify.Options{}, func(rel string, dir bool) bool {
+		if stuck.Load() && filepath.Base(rel) == "sub" {
+			<-release // the watcher does not read while the queue fills
+		}
+		return skipGit(rel, dir)
+	})
+	m.settle()
+	stuck.Store(true)
+	must(t, os.Rename(host+"/sub", host+"/sub.tmp"))
+	must(t, os.Rename(host+"/sub.tmp", host+"/sub"))
+	for i := range queue + 3*4096 { // the kernel merges equal events that follow each other
+		must(t, os.Chmod(fmt.Sprint(host, "/busy/", []string{"f", "g"}[i%2]), 0o600+os.FileMode(i%2)))
+	}
+	must(t, os.RemoveAll(host+"/gone"))
+	must(t, os.Rename(host+"/moved", host+"/elsewhere"))
+	write(t, host+"/sub/new/dir/f", "1")
+	close(release)
+	m.settle()
+	if m.rescans == 0 {
+		t.Error("the queue did not overflow")
+	}
+	write(t, host+"/sub/new/dir/f", "2")
+	write(t, host+"/elsewhere/sub/f", "2")
+	m.settle()
+}
+
+// TestLimit has fewer watches than directories.
+func TestLimit(t *testing.T) {
+	host := memory(t)
+	for i := range 20 {
+		write(t, fmt.Sprintf("%s/d%d/sub/f", host, i), "0")
+	}
+	var notices []notify.Notice
+	m := newMirror(t, host, notify.Options{MaxWatches: 10, Poll: 20 * time.Millisecond, Notice: func(n notify.Notice) { notices = append(notices, n) }})
+	if len(notices) != 1 || !strings.Contains(notices[0].Hint, "fs.inotify.max_user_watches") {
+		t.Errorf("notices: %v", notices)
+	}
+	for i := range 20 {
+		write(t, fmt.Sprintf("%s/d%d/sub/f", host, i), "1")
+		write(t, fmt.Sprintf("%s/d%d/new/f", host, i), "1")
+	}
+	m.settle()
+	var want []string
+	for p := range m.w.All() {
+		want = append(want, p)
+	}
+	for deadline := time.After(10 * time.Second); m.differences() > 0; {
+		select {
+		case <-m.more():
+		case <-deadline:
+			t.Fatal("the unwatched directories never arrive")
+		}
+	}
+	if !slices.Contains(want, host+"/d0/sub/f") {
+		t.Errorf("All: %v", want)
+	}
+	if len(notices) != 1 {
+		t.Errorf("notices: %v", notices)
+	}
+}
