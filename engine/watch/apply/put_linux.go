@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -68,7 +69,7 @@ func (r *Root) putLink(op watch.Op, res *Result) error {
 		res.Same++
 		return nil
 	}
-	uid, gid := r.owner(dir, name)
+	old := r.look(dir, name)
 	tmp := temporary(name)
 	err = unix.Symlinkat(to, dir, tmp)
 	if err == unix.EEXIST {
@@ -78,8 +79,8 @@ func (r *Root) putLink(op watch.Op, res *Result) error {
 	if err != nil {
 		return fault("write", op.Target, err)
 	}
-	_ = unix.Fchownat(dir, tmp, uid, gid, unix.AT_SYMLINK_NOFOLLOW)
-	if err := r.replace(dir, tmp, name); err != nil {
+	_ = unix.Fchownat(dir, tmp, old.uid, old.gid, unix.AT_SYMLINK_NOFOLLOW)
+	if err := r.replace(dir, tmp, name, old); err != nil {
 		_ = unix.Unlinkat(dir, tmp, 0)
 		return fault("write", op.Target, err)
 	}
@@ -102,7 +103,7 @@ func (r *Root) putFile(op watch.Op, src int, st *unix.Stat_t, o Options, res *Re
 			return fault("read", op.Source, err)
 		}
 	}
-	uid, gid := r.owner(dir, name)
+	old := r.look(dir, name)
 	tmp := temporary(name)
 	flags := unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	fd, err := unix.Openat(dir, tmp, flags, 0o600)
@@ -113,10 +114,10 @@ func (r *Root) putFile(op watch.Op, src int, st *unix.Stat_t, o Options, res *Re
 	if err != nil {
 		return fault("write", op.Target, err)
 	}
-	n, err := r.fill(fd, src, st, uid, gid)
+	n, err := r.fill(fd, src, st, old)
 	unix.Close(fd)
 	if err == nil {
-		err = r.replace(dir, tmp, name)
+		err = r.replace(dir, tmp, name, old)
 	}
 	if err != nil {
 		_ = unix.Unlinkat(dir, tmp, 0)
@@ -133,14 +134,14 @@ func (r *Root) putFile(op watch.Op, src int, st *unix.Stat_t, o Options, res *Re
 }
 
 // fill gives a new file its content and everything else.
-func (r *Root) fill(fd, src int, st *unix.Stat_t, uid, gid int) (int64, error) {
+func (r *Root) fill(fd, src int, st *unix.Stat_t, old target) (int64, error) {
 	n, err := r.copy(fd, src)
 	if err != nil {
 		return n, err
 	}
 	// An owner that the engine's user namespace does not know cannot be kept.
-	if uid != os.Geteuid() || gid != os.Getegid() {
-		_ = unix.Fchown(fd, uid, gid)
+	if old.uid != os.Geteuid() || old.gid != os.Getegid() {
+		_ = unix.Fchown(fd, old.uid, old.gid)
 	}
 	if err := unix.Fchmod(fd, st.Mode&0o7777); err != nil {
 		return n, err
@@ -186,7 +187,15 @@ func (r *Root) copy(dst, src int) (int64, error) {
 }
 
 // replace renames tmp over name, whatever that is.
-func (r *Root) replace(dir int, tmp, name string) error {
+func (r *Root) replace(dir int, tmp, name string, old target) error {
+	if old.cheap {
+		// ext4 writes out a file at once that is renamed over another (mount
+		// option auto_da_alloc), which takes a millisecond; not so if they
+		// change places.
+		if unix.Renameat2(dir, tmp, dir, name, unix.RENAME_EXCHANGE) == nil {
+			return unix.Unlinkat(dir, tmp, 0)
+		}
+	}
 	err := unix.Renameat(dir, tmp, dir, name)
 	if err == unix.EISDIR || err == unix.ENOTEMPTY || err == unix.EEXIST {
 		if err := r.removeAt(dir, name, "", nil); err != nil {
@@ -210,14 +219,25 @@ func (r *Root) overwrite(dir int, name string, src int) (int64, error) {
 	return r.copy(fd, src)
 }
 
-// owner is whom a target belongs to: who has what is there, else the
-// directory.
-func (r *Root) owner(dir int, name string) (uid, gid int) {
-	var st unix.Stat_t
-	if unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
-		return int(st.Uid), int(st.Gid)
+// target is what was at a target.
+type target struct {
+	uid, gid int // of what is there, else of the directory
+	// cheap says that it may change places with a file: it is one itself, and
+	// in no lower layer of an overlay, from where it would be copied first.
+	// Layers are older than the root of a container.
+	cheap bool
+}
+
+func (r *Root) look(dir int, name string) target {
+	var st unix.Statx_t
+	if unix.Statx(dir, name, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st) != nil {
+		return target{uid: r.dirUID, gid: r.dirGID}
 	}
-	return r.dirUID, r.dirGID
+	born := time.Unix(st.Btime.Sec, int64(st.Btime.Nsec))
+	return target{
+		uid: int(st.Uid), gid: int(st.Gid),
+		cheap: st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mask&unix.STATX_BTIME != 0 && born.After(r.born),
+	}
 }
 
 // same compares a file with what is there: kind, mode and content.

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,8 +18,9 @@ import (
 
 // Root is the root of a container. It is used by one goroutine at a time.
 type Root struct {
-	fd  int
-	buf []byte
+	fd   int
+	buf  []byte
+	born time.Time // when the root directory was made
 
 	// The directory of the last target: ops come sorted.
 	dir    string
@@ -39,7 +41,12 @@ func Open(dir string) (*Root, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open root %s: %w", dir, err)
 	}
-	return &Root{fd: fd, dirFD: -1, buf: make([]byte, bufferSize)}, nil
+	r := &Root{fd: fd, dirFD: -1, buf: make([]byte, bufferSize)}
+	var st unix.Statx_t
+	if unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &st) == nil {
+		r.born = time.Unix(st.Btime.Sec, int64(st.Btime.Nsec))
+	}
+	return r, nil
 }
 
 // Close closes the root.
