@@ -303,6 +303,9 @@ func (b *Builder) attempt(ctx context.Context, req Request, platform ocispec.Pla
 		return image.Image{}, err
 	}
 	c.note(res)
+	if res.Base.Root != "" {
+		emit(Event{State: Warning, Name: "RootfsBecomesLayer", Line: []byte("all files of " + res.Base.Root + " become the first layer of the image, which takes as long as they are large")})
+	}
 	return b.commit(ctx, &req, res, o.tree, platform, tags)
 }
 
