@@ -61,7 +61,7 @@ const (
 type connection struct {
 	cookie   uint64
 	accepted bool
-	queued   bool   // bytes wait for the server to read, or for the client to confirm
+	queued   bool   // bytes wait for the server to read, or to be sent to the client
 	spoken   bool   // the client has sent something
 	answered bool   // and the server, too
 	received uint32 // milliseconds since the client spoke last
@@ -169,7 +169,7 @@ func parseConnection(body []byte) connection {
 	ne := binary.NativeEndian
 	c := connection{
 		cookie:   ne.Uint64(body[44:]),
-		queued:   ne.Uint32(body[56:])|ne.Uint32(body[60:]) != 0,
+		queued:   ne.Uint32(body[56:]) != 0,
 		accepted: ne.Uint32(body[68:]) != 0,
 	}
 	for attrs := body[diagMessageSize:]; len(attrs) >= 4; {
@@ -179,6 +179,9 @@ func parseConnection(body []byte) connection {
 		}
 		if info := attrs[4:size]; ne.Uint16(attrs[2:]) == diagInfo && len(info) >= 160 {
 			c.sent, c.received = ne.Uint32(info[44:]), ne.Uint32(info[52:])
+			// Bytes that were sent and not confirmed are with the client already,
+			// which may take its time to say so.
+			c.queued = c.queued || ne.Uint32(info[144:]) != 0
 			c.spoken, c.answered = ne.Uint64(info[128:]) > 0, ne.Uint32(info[156:]) > 0
 		}
 		attrs = attrs[min((size+3)&^3, len(attrs)):]

@@ -37,6 +37,10 @@ func testd() {
 	switch os.Args[1] {
 	case "http": // ADDR TEXT: answer every request with TEXT and the host's name
 		host, _ := os.Hostname()
+		if len(args) == 3 && args[1] == "env" { // the text is a variable's
+			args[1], args[2] = os.Getenv(args[2]), ""
+			args = args[:2]
+		}
 		fmt.Println("listening")
 		warm := time.Now().Add(30 * time.Millisecond)
 		var ready atomic.Bool

@@ -93,7 +93,7 @@ func (s *Session) modelChanged(ctx context.Context, files []watch.ModelFile, at 
 	work := slices.Clone(r.files)
 	began := r.at
 	go func() {
-		p, err := s.loadAndUp(sub, work, began)
+		p, err := s.loadAndUp(ctx, sub, work, began)
 		result <- &reloadResult{p, err}
 	}()
 }
@@ -143,8 +143,9 @@ func aspects(p *compose.Project) map[string][]any {
 }
 
 // loadAndUp loads the project, says what changes, and brings it about. The
-// project that runs stays as it is when anything is wrong with the files.
-func (s *Session) loadAndUp(ctx context.Context, files []watch.ModelFile, at time.Time) (*compose.Project, error) {
+// project that runs stays as it is when anything is wrong with the files. ctx
+// ends when a newer edit comes, session with the session.
+func (s *Session) loadAndUp(session, ctx context.Context, files []watch.ModelFile, at time.Time) (*compose.Project, error) {
 	old := s.declared()
 	var paths []string
 	for _, f := range files {
@@ -195,16 +196,54 @@ func (s *Session) loadAndUp(ctx context.Context, files []watch.ModelFile, at tim
 		return fail(err)
 	}
 	plan := strings.TrimRight(planned.Plan, "\n")
-	if plan == "nothing to change" {
-		tell(api.WatchDone, "nothing to change", nil)
-		return p, nil
+	readers := s.readersOf(files)
+	switch {
+	case plan != "nothing to change":
+		tell(api.WatchPlan, plan, nil)
+		if _, err := s.o.Engine.Up(ctx, req, s.o.Report); err != nil {
+			return fail(err)
+		}
+		tell(api.WatchDone, "", nil)
+	case len(readers) == 0:
+		tell(api.WatchDone, plan, nil)
 	}
-	tell(api.WatchPlan, plan, nil)
-	if _, err := s.o.Engine.Up(ctx, req, s.o.Report); err != nil {
-		return fail(err)
-	}
-	tell(api.WatchDone, "", nil)
+	s.restartReaders(session, readers, at)
 	return p, nil
+}
+
+// readersOf are the containers of services that have one of the files as a
+// config or secret: they read it when they start.
+func (s *Session) readersOf(files []watch.ModelFile) map[string]*task {
+	out := map[string]*task{}
+	running := s.o.Engine.Project(s.declared().Name)
+	for _, f := range files {
+		if f.Kind != watch.ConfigFile && f.Kind != watch.SecretFile || running == nil {
+			continue
+		}
+		for _, service := range f.Services {
+			for _, u := range running.ServiceUnits(service) {
+				first, _ := s.shorten([]string{f.Path})
+				out[u.ID()] = &task{Work: watch.Work{Service: service, Restart: true}, cause: first[0]}
+			}
+		}
+	}
+	return out
+}
+
+// restartReaders restarts those that were not replaced.
+func (s *Session) restartReaders(ctx context.Context, readers map[string]*task, at time.Time) {
+	running := s.o.Engine.Project(s.declared().Name)
+	if running == nil {
+		return
+	}
+	done := map[string]bool{}
+	for _, u := range running.Units() {
+		if t := readers[u.ID()]; t != nil && !done[t.Service] {
+			done[t.Service] = true
+			t.at = at
+			s.laneOf(t.Service).add(ctx, t)
+		}
+	}
 }
 
 // rebuilds are the services whose image changed files or settings make stale.

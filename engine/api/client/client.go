@@ -23,7 +23,9 @@ var ErrEngineGone = errors.New("the engine went away")
 // goneError is an ErrEngineGone as the user sees it.
 type goneError struct{ error }
 
-func (e goneError) Unwrap() []error { return []error{e.error, ErrEngineGone} }
+func (e goneError) Unwrap() error { return e.error }
+
+func (e goneError) Is(target error) bool { return target == ErrEngineGone }
 
 // Options of Dial.
 type Options struct {
