@@ -27,6 +27,8 @@ type configOptions struct {
 	noInterpolate, noNormalize, noPathResolution bool
 	noConsistency, noEnvResolution               bool
 	resolveDigests, lockDigests                  bool
+
+	explain string
 }
 
 func newConfigCmd(e *env) *cobra.Command {
@@ -62,6 +64,7 @@ func newConfigCmd(e *env) *cobra.Command {
 	f.BoolVar(&o.noEnvResolution, "no-env-resolution", false, "Don't resolve service env files")
 	f.BoolVar(&o.resolveDigests, "resolve-image-digests", false, "Pin image tags to digests")
 	f.BoolVar(&o.lockDigests, "lock-image-digests", false, "Produces an override file with image digests")
+	f.StringVar(&o.explain, "explain", "", "Print every place that sets a value (as services.web.image) or a variable, which one won and why")
 	f.StringVarP(&o.output, "output", "o", "", "Save to file (default to stdout)")
 	return cmd
 }
@@ -69,6 +72,8 @@ func newConfigCmd(e *env) *cobra.Command {
 func runConfig(ctx context.Context, e *env, o *configOptions, services []string) error {
 	opts := o.load(e)
 	switch {
+	case o.explain != "":
+		return e.printExplanation(ctx, o, o.explain)
 	case o.variables:
 		return o.printVariables(ctx, e, opts)
 	case o.noInterpolate && !o.partial():

@@ -192,7 +192,7 @@ func (ld *loader) envFiles(paths []string, env map[string]string) (map[string]st
 		if err != nil {
 			return nil, fmt.Errorf("environment file: %w", err)
 		}
-		dotenv(src, vars, look, &ld.report)
+		ld.trace.assigned(dotenv(src, vars, look, &ld.report), "environment file")
 	}
 	if len(ld.faults) > before {
 		return nil, ld.err()

@@ -246,7 +246,7 @@ func isBlank(r rune) bool {
 }
 
 // rawenv reads an environment file whose values are taken as they stand.
-func rawenv(src *source, vars map[string]string, look lookup, r *report) {
+func rawenv(src *source, vars map[string]string, look lookup, r *report) (out []assignment) {
 	rest := strings.TrimPrefix(string(src.data), "\ufeff")
 	for n := int32(1); rest != ""; n++ {
 		var line string
@@ -261,10 +261,13 @@ func rawenv(src *source, vars map[string]string, look lookup, r *report) {
 			r.add(place{src, n, 1}.diagnose(SeverityError, "", "variable name "+quote(key)+" is empty or contains white space", "a line is KEY=VALUE"))
 		case ok:
 			vars[key] = value
+			out = append(out, assignment{key, value, place{src, n, 1}})
 		default:
 			if v, ok := look(key); ok {
 				vars[key] = v
+				out = append(out, assignment{key, v, place{src, n, 1}})
 			}
 		}
 	}
+	return out
 }

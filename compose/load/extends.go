@@ -80,6 +80,7 @@ func (x *extender) complete(name string, find func(string) *node, file string) *
 		x.m.ld.add(ref.diagnose(SeverityError, ref.text, fmt.Sprintf("cannot extend service %q: service %q not found in %s", name, ref.text, showName(x.m.ld.cwd, baseFile)), ""))
 		return service
 	}
+	x.m.ld.trace.extend(here, baseFind(ref.text), x.m.ld.sources[baseFile], ref.text)
 	base := x.complete(ref.text, baseFind, baseFile)
 	if base == nil {
 		return nil

@@ -49,13 +49,17 @@ var ErrNoFile = errors.New("no configuration file provided: not found")
 // Load reads the project. The diagnostics are warnings; the error is an *Error
 // when the project files are at fault.
 func Load(ctx context.Context, o Options) (*compose.Project, []Diagnostic, error) {
-	ld := &loader{ctx: ctx, opts: o, sources: map[string]*source{}, byName: map[string]*source{}, unsetSeen: map[string]bool{}}
+	ld := newLoader(ctx, o)
 	m, paths, err := ld.model(ctx)
 	if err != nil {
 		return nil, tidy(ld.warnings), err
 	}
 	p, err := ld.project(m, paths)
 	return p, tidy(ld.warnings), err
+}
+
+func newLoader(ctx context.Context, o Options) *loader {
+	return &loader{ctx: ctx, opts: o, sources: map[string]*source{}, byName: map[string]*source{}, unsetSeen: map[string]bool{}}
 }
 
 // loader carries what the phases of one Load share.
@@ -73,8 +77,9 @@ type loader struct {
 	cyclic  map[link]bool // services in circles of extends that were reported
 
 	unsetSeen map[string]bool
-	expanded  int // bytes of texts with variables put in
-	values    int // how many were read, to size what holds their places
+	expanded  int    // bytes of texts with variables put in
+	values    int    // how many were read, to size what holds their places
+	trace     *trace // of Explain; nil otherwise
 }
 
 func (ld *loader) lookup(name string) (string, bool) {

@@ -62,10 +62,20 @@ func (m *model) addFile(f parsed) {
 			continue
 		}
 		m.obsolete(n)
+		said := m.ld.trace.copied(n)
 		m.include(n, f.src)
+		m.ld.trace.doc(f.src, said, m.kind())
 		m.extend(n, f.src)
 		mergeKeys(m.dict, n, &schema.Project)
 	}
+}
+
+// kind says in what way the model's files were taken.
+func (m *model) kind() string {
+	if len(m.chain) > 0 {
+		return fromInclude
+	}
+	return fromProject
 }
 
 // obsolete warns of a version.

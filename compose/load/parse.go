@@ -298,6 +298,7 @@ func (c *converter) expand(n *node) {
 		return
 	}
 	n.expanded = n.expanded || out != text
+	c.ld.trace.expanded(n.place, text)
 	n.text = out
 }
 

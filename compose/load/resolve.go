@@ -56,9 +56,9 @@ func (ld *loader) resolveEnvironment(p *compose.Project, s *compose.Service) {
 		switch {
 		case src == nil:
 		case f.Format == "raw":
-			rawenv(src, vars, look, &ld.report)
+			ld.trace.inContainer(f.Path, rawenv(src, vars, look, &ld.report))
 		case f.Format == "" || f.Format == ".env":
-			dotenv(src, vars, look, &ld.report)
+			ld.trace.inContainer(f.Path, dotenv(src, vars, look, &ld.report))
 		default:
 			ld.faultAt(p, fmt.Sprintf("unsupported env_file format %q", f.Format), "the formats are raw and .env", "services", s.Name, "env_file", strconv.Itoa(i), "format")
 		}
