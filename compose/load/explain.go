@@ -150,9 +150,7 @@ func (ld *loader) fromEnvFiles(p *compose.Project, path string, x *Explanation) 
 	}
 	var found []Origin
 	for _, f := range p.Services[service].EnvFile {
-		for _, o := range ld.trace.vars[envFileKey(f.Path, variable)] {
-			found = append(found, o)
-		}
+		found = append(found, ld.trace.vars[envFileKey(f.Path, variable)]...)
 	}
 	x.Origins = append(found, x.Origins...)
 }
