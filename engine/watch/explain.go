@@ -47,7 +47,11 @@ func (x *Rule) why(v verdict, set *patterns, path string) string {
 	case notIncluded:
 		return "is matched by none of the rule's include patterns: " + strings.Join(x.scope.include.lines, ", ")
 	case temporary:
-		return fmt.Sprintf("%s is what git or an editor keeps for itself", filepath.Base(rel))
+		part := ephemeralPart(rel)
+		if part == filepath.Base(rel) {
+			return "is what git or an editor keeps for itself"
+		}
+		return "lies in " + part + ", which git and editors keep for themselves"
 	case muted:
 		return "is part of a feedback loop: the service writes it itself"
 	case ignored:

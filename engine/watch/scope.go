@@ -132,15 +132,18 @@ func below(root, p string) (string, bool) {
 
 // ephemeral tells what editors and git leave for a moment or for themselves:
 // the list is Compose's, with all of .git.
-func ephemeral(rel string) bool {
+func ephemeral(rel string) bool { return ephemeralPart(rel) != "" }
+
+// ephemeralPart is the name in a path that makes it so.
+func ephemeralPart(rel string) string {
 	for rel != "" {
 		name, rest, _ := strings.Cut(rel, "/")
 		if name == ".git" || name == ".idea" || rest == "" && temporaryName(name) {
-			return true
+			return name
 		}
 		rel = rest
 	}
-	return false
+	return ""
 }
 
 func temporaryName(n string) bool {

@@ -97,7 +97,12 @@ func needs(r *dockerfile.Run) (files []string, all bool) {
 		f, all := commandNeeds(r.Args)
 		return f, all
 	}
-	text := strings.ReplaceAll(r.Args[2], "\\\n", " ")
+	return commandLine(r.Args[2])
+}
+
+// commandLine is needs for a line of the shell.
+func commandLine(text string) (files []string, all bool) {
+	text = strings.ReplaceAll(text, "\\\n", " ")
 	if strings.ContainsAny(text, "`<") || strings.Contains(text, "$(") {
 		return nil, true
 	}

@@ -43,7 +43,7 @@ func newMirror(t *testing.T, host string, o notify.Options) *mirror {
 
 func newMirrorSkip(t *testing.T, host string, o notify.Options, skip func(string, bool) bool) *mirror {
 	t.Helper()
-	m := &mirror{t: t, host: host, target: memory(t), polls: o.MaxWatches > 0}
+	m := &mirror{t: t, host: host, target: memory(t)}
 	o.Roots = []watch.Root{{Path: host, Skip: skip}}
 	if o.Notice == nil {
 		o.Notice = func(n notify.Notice) { t.Log("notice:", n.Text) }

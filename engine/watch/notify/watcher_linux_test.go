@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -263,14 +265,35 @@ func TestOverflow(t *testing.T) {
 	m.settle()
 }
 
-// TestLimit has fewer watches than directories.
+// TestLimit has fewer watches than directories: by the option, and by the
+// kernel in a user namespace.
 func TestLimit(t *testing.T) {
+	if os.Getenv("WATCH_TEST_LIMIT") != "" {
+		must(t, os.WriteFile("/proc/sys/user/max_inotify_watches", []byte("10"), 0))
+		testLimit(t, 0)
+		return
+	}
+	t.Run("option", func(t *testing.T) { testLimit(t, 10) })
+	t.Run("kernel", func(t *testing.T) {
+		cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestLimit$")
+		cmd.Env = append(os.Environ(), "WATCH_TEST_LIMIT=1")
+		self := []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		group := []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: self, GidMappings: group}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
+}
+
+func testLimit(t *testing.T, limit int) {
 	host := memory(t)
 	for i := range 20 {
 		write(t, fmt.Sprintf("%s/d%d/sub/f", host, i), "0")
 	}
 	var notices []notify.Notice
-	m := newMirror(t, host, notify.Options{MaxWatches: 10, Poll: 20 * time.Millisecond, Notice: func(n notify.Notice) { notices = append(notices, n) }})
+	m := newMirror(t, host, notify.Options{MaxWatches: limit, Poll: 20 * time.Millisecond, Notice: func(n notify.Notice) { notices = append(notices, n) }})
+	m.polls = true
 	if len(notices) != 1 || !strings.Contains(notices[0].Hint, "fs.inotify.max_user_watches") {
 		t.Errorf("notices: %v", notices)
 	}
