@@ -45,6 +45,10 @@ func Serve(ctx context.Context, o ServeOptions) (status int, err error) {
 		return 1, errors.New("serve: the guard has no listening socket")
 	}
 	delete(link.Restored(), guard.API)
+	data, err := takeData(link, o.Roots)
+	if err != nil {
+		return 1, fmt.Errorf("serve: %w", err)
+	}
 	listener, err := net.FileListener(socket)
 	socket.Close()
 	if err != nil {
@@ -56,8 +60,8 @@ func Serve(ctx context.Context, o ServeOptions) (status int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	p := &process{o: o, link: link, end: make(chan int, 1)}
-	p.server = server.New(server.Options{Version: o.Version, Build: build, Log: o.Log, Idle: p.mayBeIdle})
+	p := &process{o: o, link: link, data: data, end: make(chan int, 1)}
+	p.server = server.New(server.Options{Version: o.Version, Build: build, Log: o.Log, Idle: p.mayBeIdle, Outdated: p.outdated})
 	warn := func(err error) { o.Log.Warn(err.Error()) }
 	p.engine, err = Open(ctx, Config{Roots: o.Roots, Version: o.Version, Build: build, Guard: link, Idle: p.mayBeIdle, Warn: warn})
 	if err != nil {
@@ -78,6 +82,7 @@ func Serve(ctx context.Context, o ServeOptions) (status int, err error) {
 type process struct {
 	o      ServeOptions
 	link   *guard.Link
+	data   *dataRoot
 	server *server.Server
 	engine *Engine
 	end    chan int // the exit status, once
@@ -131,6 +136,18 @@ func (p *process) endIfIdle() {
 	if p.server.CloseIfIdle() {
 		p.finish(guard.StatusDone)
 	}
+}
+
+// outdated says whether the data root was removed. What this engine knows is
+// wrong, then: the next one makes the root again and takes over what runs.
+func (p *process) outdated() bool {
+	if !p.data.gone() {
+		return false
+	}
+	p.o.Log.Warn("the data root was removed: starting again", "root", p.o.Roots.Data)
+	p.server.Refuse()
+	p.finish(guard.StatusRestart)
+	return true
 }
 
 func (p *process) finish(status int) {

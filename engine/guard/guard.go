@@ -12,8 +12,13 @@ const (
 	StatusRestart = 75 // start the engine again in place, see Link.UseBinary
 )
 
-// API is the name under which the guard keeps the engine's listening socket.
-const API = "api"
+// The names under which the guard keeps what it and its engine need
+// themselves.
+const (
+	API  = "api"  // the listening socket
+	Lock = "lock" // the file of the data root's lock, see Holder
+	Door = "door" // the inode of the listening socket
+)
 
 // The hard bounds of what a guard keeps.
 const (

@@ -6,9 +6,13 @@ import (
 	"time"
 )
 
-// firstListener is where the client that starts a guard puts the listening
-// socket of the API.
-const firstListener = 3
+// Where the client that starts a guard puts the listening socket of the API,
+// the lock of the data root and the socket's inode.
+const (
+	firstListener = 3
+	firstLock     = 4
+	firstDoor     = 5
+)
 
 // linkVariable tells an engine which descriptor leads to its guard.
 const linkVariable = "DEVSTACK_GUARD"
@@ -37,6 +41,7 @@ type guard struct {
 	kept     []kept
 	exits    []heldExit
 	unsent   progress
+	heard    *hearing
 	children *children
 	awake    bool // since the last trim
 }
@@ -65,6 +70,7 @@ func (g *guard) prepare() error {
 	if err := syscall.Stat(g.path("engine.sock"), &g.socket); err != nil {
 		return os.NewSyscallError("stat engine.sock", err)
 	}
+	g.takeData()
 	if err := becomeSubreaper(); err != nil {
 		return os.NewSyscallError("become subreaper", err)
 	}
@@ -93,7 +99,9 @@ func (g *guard) step() (status int, ended bool) {
 		timeout = trimAfter
 	}
 	if g.engine == 0 {
-		fds[2].fd = int32(g.descriptor(API))
+		if g.next.Sub(g.born) > shortLife {
+			fds[2].fd = int32(g.descriptor(API)) // a client would make it shorter
+		}
 		timeout = max(0, int(time.Until(g.next)/time.Millisecond)+1)
 	}
 	ready, err := poll(fds[:], timeout)
@@ -121,22 +129,29 @@ func (g *guard) step() (status int, ended bool) {
 	return 0, false
 }
 
-// due says whether a pause is over. A client at the door ends a long pause; a
-// hopeless engine's clients are turned away instead, so that they can say why.
+// due says whether a pause is over. A client at the door makes a long pause a
+// short one: it waits for the next start, no longer than a life that counts.
 func (g *guard) due(client bool) bool {
-	if !time.Now().Before(g.next) {
-		return true
+	now := time.Now()
+	if soon := g.born.Add(shortLife); client && soon.Before(g.next) {
+		g.next = soon
 	}
-	if !client || !g.respawn.hopeless() {
-		return false
-	}
-	if time.Since(g.born) > shortLife {
-		return true
-	}
-	if fd, _, err := syscall.Accept4(g.descriptor(API), syscall.SOCK_CLOEXEC); err == nil {
+	return !now.Before(g.next)
+}
+
+// turnAway tells the clients that have waited for an engine, which died before
+// it came to them, that it is hopeless, so that they can say why.
+func (g *guard) turnAway() {
+	for {
+		fd, _, err := syscall.Accept4(g.descriptor(API), syscall.SOCK_CLOEXEC)
+		if err == syscall.EINTR || err == syscall.ECONNABORTED {
+			continue
+		}
+		if err != nil {
+			return
+		}
 		syscall.Close(fd)
 	}
-	return false
 }
 
 // start starts an engine. When that is impossible it counts as a death.
@@ -168,6 +183,9 @@ func (g *guard) start() {
 func (g *guard) fail(why string) {
 	g.say(why)
 	g.next = time.Now().Add(g.respawn.died(0))
+	if g.respawn.hopeless() {
+		g.turnAway()
+	}
 }
 
 // ended deals with the end of the engine.
@@ -187,10 +205,13 @@ func (g *guard) ended(ws syscall.WaitStatus) (status int, over bool) {
 	pause := g.respawn.died(time.Since(g.born))
 	g.next = g.next.Add(pause)
 	g.say("engine (pid " + itoa(pid) + ") died: " + describe(ws) + "; starting it again in " + pause.String())
-	if g.respawn.hopeless() && len(g.kept) <= 1 && g.children.none() {
+	if g.respawn.hopeless() && g.nothingKept() && g.children.none() {
 		g.say("engine died " + itoa(g.respawn.deaths) + " times in a row and nothing is left to keep: giving up")
 		g.end()
 		return 1, true
+	}
+	if g.respawn.hopeless() {
+		g.turnAway()
 	}
 	return 0, false
 }
@@ -218,6 +239,7 @@ func (g *guard) end() bool {
 	if ours {
 		syscall.Unlink(aside)
 	}
+	g.releaseData()
 	return true
 }
 

@@ -8,8 +8,8 @@ const (
 	firstPause = 10 * time.Millisecond
 	maxPause   = 30 * time.Second
 	// maxDeaths is how many deaths in a row, each after less than shortLife,
-	// make an engine hopeless: clients that wait are then told so, and a guard
-	// that has nothing to keep ends.
+	// make an engine hopeless: clients that wait are told so when one start more
+	// has failed, and a guard that has nothing to keep ends.
 	maxDeaths = 5
 )
 

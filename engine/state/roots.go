@@ -10,7 +10,7 @@ import (
 // Roots are the two folders an engine owns. Engines with different roots never
 // see or disturb each other.
 type Roots struct {
-	Data string // what survives a reboot: images/ layers/ volumes/ containers/
+	Data string // what survives a reboot: images/ layers/ volumes/ containers/ engine.lock
 	Run  string // what does not: engine.sock engine.lock engine.log netns/ projects/
 }
 
@@ -70,6 +70,9 @@ func (r Roots) Socket() string { return filepath.Join(r.Run, "engine.sock") }
 
 // Lock is held by whoever makes or removes Socket.
 func (r Roots) Lock() string { return filepath.Join(r.Run, "engine.lock") }
+
+// DataLock is locked while an engine uses Data, and says which.
+func (r Roots) DataLock() string { return filepath.Join(r.Data, "engine.lock") }
 
 // Log is what the guard and the engine write about themselves.
 func (r Roots) Log() string { return filepath.Join(r.Run, "engine.log") }

@@ -24,6 +24,9 @@ func connect(ctx context.Context, o Options) (*conn, error) {
 	if !absent(err) {
 		return nil, fmt.Errorf("connect to engine: %w", err)
 	}
+	if cn := rejoin(ctx, o); cn != nil {
+		return cn, nil
+	}
 	if !o.Start {
 		return nil, ErrNotRunning
 	}
@@ -36,7 +39,8 @@ func absent(err error) bool {
 }
 
 // activate makes the socket, starts a guard with it and connects, all under the
-// lock; whoever comes second finds an engine.
+// lock; whoever comes second finds an engine. The guard inherits the data
+// root's lock: for one data root there is one engine.
 func activate(ctx context.Context, o Options) (*conn, error) {
 	if err := makeRunRoot(o.Roots.Run); err != nil {
 		return nil, err
@@ -56,19 +60,24 @@ func activate(ctx context.Context, o Options) (*conn, error) {
 	if !absent(err) {
 		return nil, fmt.Errorf("connect to engine: %w", err)
 	}
+	data, cn, err := holdData(ctx, o)
+	if cn != nil || err != nil {
+		return cn, err
+	}
+	defer data.Close() // the guard has its own
 	listener, err := listen(o.Roots.Socket())
 	if err != nil {
 		return nil, err
 	}
-	defer listener.Close() // the guard has its own
-	if err := startGuard(o, listener); err != nil {
+	defer listener.Close()
+	if err := startGuard(o, listener, data); err != nil {
 		os.Remove(o.Roots.Socket())
 		return nil, err
 	}
 	if c, err = dialSocket(ctx, o.Roots.Socket()); err != nil {
 		return nil, fmt.Errorf("connect to engine: %w", err)
 	}
-	cn := newConn(c)
+	cn = newConn(c)
 	cn.started = true
 	return cn, nil
 }
@@ -159,7 +168,7 @@ func shortPath(path string) (short string, done func(), err error) {
 
 // startGuard starts `devstack guard` in a session of its own, so that it
 // survives this terminal.
-func startGuard(o Options, listener *os.File) error {
+func startGuard(o Options, listener, data *os.File) error {
 	exe, err := o.exe()
 	if err != nil {
 		return fmt.Errorf("find own binary: %w", err)
@@ -174,16 +183,31 @@ func startGuard(o Options, listener *os.File) error {
 		return fmt.Errorf("open engine's log: %w", err)
 	}
 	defer log.Close()
+	door, err := openDoor(o.Roots.Socket())
+	if err != nil {
+		return err
+	}
+	defer door.Close()
 	guard, err := os.StartProcess(exe, []string{"devstack", "guard", o.Roots.Run}, &os.ProcAttr{
 		Dir:   "/",
 		Env:   guardEnviron(o),
-		Files: []*os.File{null, log, log, listener},
+		Files: []*os.File{null, log, log, listener, data, door},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		return fmt.Errorf("start guard: %w", err)
 	}
 	return guard.Release()
+}
+
+// openDoor opens the socket's inode, by which it can be reached when its file
+// has been removed.
+func openDoor(path string) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open socket %s: %w", path, err)
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // guardEnviron is the environment with this client's roots, and with a Go

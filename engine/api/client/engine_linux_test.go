@@ -120,7 +120,7 @@ func serveEngine() error {
 		return names, nil
 	})
 	for name, f := range link.Restored() {
-		if name == guard.API {
+		if name == guard.API || name == guard.Lock || name == guard.Door {
 			continue
 		}
 		l, err := net.FileListener(f)

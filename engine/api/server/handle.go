@@ -51,7 +51,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	op, ok := strings.CutPrefix(r.URL.Path, "/v1/")
 	handler := s.handlers[op]
 	switch {
-	case s.isRefusing():
+	case s.isRefusing() || op == api.OpVersion && s.options.Outdated != nil && s.options.Outdated():
 		w.Header().Set("Connection", "close")
 		w.WriteHeader(http.StatusServiceUnavailable)
 		newStream(r.Context(), w).finish(nil, &api.Error{Message: ErrShutdown.Error()})

@@ -25,6 +25,9 @@ type Options struct {
 	Log     *slog.Logger
 	// Idle is called each time the last connection has gone. It must not block.
 	Idle func()
+	// Outdated, if set, is asked at each handshake; it says that this engine
+	// ends and the client is to come again, to the next.
+	Outdated func() bool
 }
 
 // Server answers the API. Register all operations before Serve.
