@@ -34,6 +34,7 @@ type watching struct {
 
 	mu        sync.Mutex
 	rules     int
+	state     *api.WatchReport // that it is ready, for who joins later
 	err       error // why it ended
 	detached  bool
 	followers map[*func(api.Message)]bool
@@ -53,9 +54,12 @@ func (e *Engine) Watch(ctx context.Context, req api.WatchRequest, emit func(api.
 		defer follow.Unlock()
 		emit(m)
 	}
-	w, err := e.startWatch(req, &tell)
+	w, state, err := e.startWatch(req, &tell)
 	if err != nil {
 		return api.WatchResult{}, err
+	}
+	if state != nil {
+		tell(api.Message{Watch: state})
 	}
 	defer e.leave(w, &tell)
 	select {
@@ -87,8 +91,8 @@ func (w *watching) failure() error {
 }
 
 // startWatch is the project's watch, begun if there is none, with one more
-// follower.
-func (e *Engine) startWatch(req api.WatchRequest, follower *func(api.Message)) (*watching, error) {
+// follower, and its state if it was ready before.
+func (e *Engine) startWatch(req api.WatchRequest, follower *func(api.Message)) (*watching, *api.WatchReport, error) {
 	e.watches.mu.Lock()
 	defer e.watches.mu.Unlock()
 	w := e.watches.of[req.Name]
@@ -111,9 +115,9 @@ func (e *Engine) startWatch(req api.WatchRequest, follower *func(api.Message)) (
 	}
 	if req.Detach && !w.detached {
 		w.detached = true
-		return w, e.recordWatch(w.req)
+		return w, w.state, e.recordWatch(w.req)
 	}
-	return w, nil
+	return w, w.state, nil
 }
 
 func (e *Engine) runWatch(ctx context.Context, w *watching) {
@@ -190,6 +194,9 @@ func (e *Engine) watchMessage(w *watching, m api.Message) {
 		e.m.Events.Publish(watchEvent(w.req.Name, m.Watch))
 	}
 	w.mu.Lock()
+	if m.Watch != nil && m.Watch.Kind == api.WatchReady {
+		w.state = m.Watch
+	}
 	followers := slices.Collect(maps.Keys(w.followers))
 	w.mu.Unlock()
 	for _, tell := range followers {
@@ -288,7 +295,7 @@ func (e *Engine) resumeWatches() {
 			e.warn(errors.Join(fmt.Errorf("resume watch of project %s: %w", p.Name, err), os.Remove(e.watchRecord(p.Name))))
 			continue
 		}
-		if _, err := e.startWatch(req, nil); err != nil {
+		if _, _, err := e.startWatch(req, nil); err != nil {
 			e.warn(err)
 		}
 	}

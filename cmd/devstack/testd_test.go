@@ -89,6 +89,23 @@ func testd() {
 		wd, _ := os.Getwd()
 		host, _ := os.Hostname()
 		fmt.Printf("uid=%d gid=%d cwd=%s host=%s\n", os.Getuid(), os.Getgid(), wd, host)
+	case "whereami": // VARIABLE
+		wd, _ := os.Getwd()
+		fmt.Printf("uid=%d %s %s\n", os.Getuid(), wd, os.Getenv(args[0]))
+	case "list": // DIR: every file in it, with its content
+		err := filepath.WalkDir(args[0], func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			rel, _ := filepath.Rel(args[0], path)
+			fmt.Printf("%s: %q\n", rel, data)
+			return err
+		})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	case "exit":
 		code, _ := strconv.Atoi(args[0])
 		syscall.Exit(code)
