@@ -35,7 +35,7 @@ type watching struct {
 	mu        sync.Mutex
 	rules     int
 	state     *api.WatchReport // that it is ready, for who joins later
-	err       error // why it ended
+	err       error            // why it ended
 	detached  bool
 	followers map[*func(api.Message)]bool
 }
