@@ -3,6 +3,9 @@ package main
 import (
 	"archive/tar"
 	"encoding/json"
+	"io"
+	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -46,13 +49,66 @@ func boxImage(t *testing.T) func(*testscript.TestScript, bool, []string) {
 	}
 }
 
-// serveRegistry makes `registry`: an empty registry, at the address in
-// $REGISTRY.
+// serveRegistry makes `registry [GATE]`: an empty registry, at the address in
+// $REGISTRY. While there is a file GATE, a transfer of a layer stops in its
+// middle, says so by making GATE.stopped, and goes on no more.
 func serveRegistry(t *testing.T) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
-		if neg || len(args) > 0 {
-			ts.Fatalf("usage: registry")
+		if neg || len(args) > 1 {
+			ts.Fatalf("usage: registry [GATE]")
 		}
-		ts.Setenv("REGISTRY", imagetest.Serve(t, nil).Host)
+		var wrap func(http.Handler) http.Handler
+		if len(args) == 1 {
+			wrap = gated(ts.MkAbs(args[0]))
+		}
+		ts.Setenv("REGISTRY", imagetest.Serve(t, wrap).Host)
 	}
+}
+
+// gated stops transfers while there is a file gate.
+func gated(gate string) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, err := os.Stat(gate); err != nil || !strings.Contains(r.URL.Path, "/blobs/") {
+				next.ServeHTTP(w, r)
+				return
+			}
+			stop := func() {
+				_ = os.WriteFile(gate+".stopped", nil, 0o600)
+				_, _ = io.Copy(io.Discard, r.Body) // who has gone is noticed behind it alone
+				<-r.Context().Done()
+				panic(http.ErrAbortHandler)
+			}
+			switch {
+			case r.Method == http.MethodGet:
+				next.ServeHTTP(&stopping{ResponseWriter: w, stop: stop}, r)
+			case r.ContentLength > halfway || r.ContentLength < 0:
+				_, _ = io.CopyN(io.Discard, r.Body, halfway)
+				stop()
+			default:
+				next.ServeHTTP(w, r)
+			}
+		})
+	}
+}
+
+// halfway is after so many bytes: before the end of any layer with a program
+// in it, and after that of any configuration.
+const halfway = 100_000
+
+// stopping is an answer that stops.
+type stopping struct {
+	http.ResponseWriter
+	n    int
+	stop func()
+}
+
+func (s *stopping) Write(b []byte) (int, error) {
+	left := min(len(b), halfway-s.n)
+	n, err := s.ResponseWriter.Write(b[:left])
+	if s.n += n; err == nil && s.n >= halfway {
+		s.ResponseWriter.(http.Flusher).Flush()
+		s.stop()
+	}
+	return n, err
 }
