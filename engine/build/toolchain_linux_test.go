@@ -5,9 +5,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"devstack/engine/build/source"
 )
 
 // TestGoProgramInThreeStages builds a program with this machine's own Go, from
@@ -16,14 +19,16 @@ func TestGoProgramInThreeStages(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles Go's runtime twice")
 	}
-	if _, err := os.Stat("/usr/local/go/bin/go"); err != nil {
-		t.Skip("needs Go in /usr/local/go")
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
 	}
-	files := map[string]string{
+	goroot := strings.TrimSpace(string(root))
+	origin := tree(t, map[string]string{
 		"go.mod": "module hello\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() { println(\"hello\", text) }\n",
 		"text.go": "package main\n\nconst text = \"world\"\n", "README": "not of the program",
 		"Dockerfile": `FROM rootfs:/ AS go
-ENV PATH=/usr/local/go/bin:/usr/bin:/bin GOFLAGS=-trimpath CGO_ENABLED=0 GOTOOLCHAIN=local GOCACHE=/tmp/cache
+ENV PATH=` + goroot + `/bin:/usr/bin:/bin GOFLAGS=-trimpath CGO_ENABLED=0 GOTOOLCHAIN=local GOCACHE=/tmp/cache
 FROM go AS build
 WORKDIR /src
 COPY go.mod ./
@@ -34,15 +39,20 @@ FROM scratch
 COPY --from=build /hello /
 CMD ["/hello"]
 `,
-	}
+	})
+	git(t, origin, "init", "-q")
+	git(t, origin, "add", ".")
+	git(t, origin, "-c", "user.name=n", "-c", "user.email=e", "commit", "-q", "-m", "m")
 	var digests []string
 	for i := range 2 {
 		s := newShop(t)
+		clone := filepath.Join(t.TempDir(), strings.Repeat("deep/", i), "clone")
 		umask := syscall.Umask([]int{0o022, 0o077}[i])
-		r := s.request(files)
+		git(t, origin, "clone", "-q", origin, clone)
 		syscall.Umask(umask)
 		old := time.Now().Add(time.Duration(-i) * 1000 * time.Hour)
-		os.Chtimes(filepath.Join(r.Context.Path, "main.go"), old, old)
+		os.Chtimes(filepath.Join(clone, "main.go"), old, old)
+		r := Request{Context: source.Spec{Kind: source.KindDir, Path: clone}}
 		o := s.build(r)
 		digests = append(digests, string(o.img.Digest))
 		if i == 0 {
@@ -55,6 +65,15 @@ CMD ["/hello"]
 	}
 	if digests[0] != digests[1] {
 		t.Errorf("digests differ: %q", digests)
+	}
+}
+
+func git(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("git %q: %v: %s", args, err, out)
 	}
 }
 
