@@ -16,7 +16,7 @@ bench: build
 	bin/bench -devstack bin/devstack $(BENCH)
 
 fuzz:
-	go list ./... | while read -r p; do go test -list '^Fuzz' $$p | grep '^Fuzz' | while read -r f; do go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-30s} $$p || exit 1; done || exit 1; done
+	go list ./... | while read -r p; do go test -list '^Fuzz' $$p | grep '^Fuzz' | while read -r f; do go test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-30s} -fuzzminimizetime 10x $$p || exit 1; done || exit 1; done
 
 soak:
 	go test -race -count=$${SOAK:-20} -failfast -timeout 0 ./engine/... ./network/... ./cmd/devstack/...

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/tools/txtar"
+
 	"devstack/engine/image"
 )
 
@@ -268,18 +270,40 @@ FROM b
 	}
 }
 
+// FuzzParse: whatever a Dockerfile is, it is read or refused with a place that
+// it has.
 func FuzzParse(f *testing.F) {
-	f.Add("FROM scratch\nRUN <<EOF\nx\nEOF\n")
 	f.Add("# escape=`\nARG A=b\nFROM $A AS x\nCOPY --from=0 . /\nONBUILD RUN x\nFROM x\n")
+	ar, err := txtar.ParseFile("../testdata/errors.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, x := range ar.Files {
+		if !strings.HasPrefix(x.Name, "! ") {
+			f.Add(string(x.Data))
+		}
+	}
 	f.Fuzz(func(t *testing.T, text string) {
+		refused := func(err error) {
+			var e *Error
+			if !errors.As(err, &e) || e.Lines.First < 0 || e.Lines.First > 1+strings.Count(text, "\n") || e.Lines.Last < e.Lines.First {
+				t.Fatalf("%T %+v", err, e)
+			}
+			e.Excerpt()
+		}
 		file, err := Parse([]byte(text), options())
 		if err != nil {
+			refused(err)
 			return
 		}
+		plans := map[*Stage]State{}
 		for _, s := range file.Stages {
-			if _, err := file.Evaluate(s, StateOf(image.File{})); err != nil {
+			p, err := file.Evaluate(s, plans[s.Base.Stage])
+			if err != nil {
+				refused(err)
 				return
 			}
+			plans[s] = p.State
 		}
 	})
 }

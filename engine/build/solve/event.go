@@ -1,6 +1,7 @@
 package solve
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -71,7 +72,8 @@ func (t *tail) bytes() []byte {
 	if !t.cut {
 		return t.buf
 	}
-	return append([]byte("[... the beginning is left out ...]\n"), t.buf...)
+	_, whole, _ := bytes.Cut(t.buf, []byte("\n"))
+	return append([]byte("[... the beginning is left out ...]\n"), whole...)
 }
 
 // stageName is what progress calls a stage.
