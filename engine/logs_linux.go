@@ -124,7 +124,7 @@ func (l *logStream) follow(ctx context.Context, events *event.Bus) error {
 			}
 			active = active || u.Active()
 			run := u.Runs() + 1 // a container that never ran has a past, too
-			if seen[u.ID()] == run || u.Journal() == nil {
+			if seen[u.ID()] == run || u.Journal() == nil || l.req.Attach && l.waits(u) {
 				continue
 			}
 			f := l.filter()
@@ -145,6 +145,13 @@ func (l *logStream) follow(ctx context.Context, events *event.Bus) error {
 	}
 	wg.Wait() // nothing runs any more: every follower comes to its end
 	return err
+}
+
+// waits says of a container whose end will be told that its time is still to
+// come: the `up` that this belongs to has not started it yet.
+func (l *logStream) waits(u *supervise.Unit) bool {
+	rec := u.Record()
+	return !u.Active() && (rec.State == api.StateCreated || rec.Finished.Before(l.req.Since))
 }
 
 // followRestarts tells of exits after which the container starts again; the

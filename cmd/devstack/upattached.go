@@ -22,6 +22,8 @@ import (
 //	    |            |  +-- a container exits, --abort-on-...: stopping
 //	    +--Ctrl-C----+----> stopping --Ctrl-C--> killing --> done, 130
 //
+// The first container that runs begins the log: starting goes on beside it.
+//
 // The goroutine of follow alone writes the log; loop alone decides.
 type session struct {
 	e      *env
@@ -31,6 +33,9 @@ type session struct {
 	attach []string
 	logs   *render.Logs
 	muted  atomic.Bool // the logs are not shown
+	began  time.Time
+
+	followed chan error // the end of follow; nil before it began
 
 	leave chan struct{} // a key asks for the end
 	abort chan struct{} // a container's exit asks for the end
@@ -41,54 +46,44 @@ type session struct {
 
 func upAttached(ctx context.Context, e *env, c *client.Client, req api.UpRequest, o *upOptions, attach []string) error {
 	s := &session{e: e, c: c, req: req, o: o, attach: attach, abort: make(chan struct{}, 1), leave: make(chan struct{}, 1)}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.began = e.now()
 	interrupts := e.signals.take()
 	defer e.signals.give()
 
-	began := e.now()
-	result, err, interrupted := s.start(ctx, interrupts)
-	if interrupted {
-		return s.teardown(ctx, interrupts, nil)
+	result, how, err := s.start(ctx, interrupts)
+	switch {
+	case how == wasInterrupted:
+		return s.teardown(ctx, interrupts, s.followed)
+	case how == wasAborted:
+		return s.aborted(ctx, interrupts)
+	case err != nil:
+		return s.failed(err, cancel)
 	}
-	if err != nil {
-		return err
+	if s.followed == nil {
+		s.announce(result.Containers)
+		s.followFrom(ctx)
 	}
-	s.announce(result.Containers)
 	stop, err := s.watchFiles(ctx)
 	if err != nil {
-		return err
+		return s.failed(err, cancel)
 	}
 	defer stop()
-	return s.loop(ctx, interrupts, began)
+	return s.loop(ctx, interrupts)
 }
 
-// start carries out the request; the first interrupt cancels it.
-func (s *session) start(ctx context.Context, interrupts <-chan os.Signal) (api.UpResult, error, bool) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type answer struct {
-		result api.UpResult
-		err    error
+// failed is the end of a session that did not come up: containers that run go
+// on, their log is not followed any more.
+func (s *session) failed(err error, cancel context.CancelFunc) error {
+	cancel()
+	if s.followed != nil {
+		<-s.followed
 	}
-	done := make(chan answer, 1)
-	go func() {
-		var a answer
-		a.err = s.e.progress("up", func(emit func(api.Message)) (err error) {
-			a.result, err = s.c.Up(ctx, s.req, quietly(emit, s.o.quietPull, s.o.quietBuild))
-			return err
-		})
-		done <- a
-	}()
-	select {
-	case a := <-done:
-		return a.result, a.err, false
-	case <-interrupts:
-		cancel()
-		<-done
-		return api.UpResult{}, nil, true
-	}
+	return err
 }
 
-// announce makes the log writer and says what it shows.
+// announce says what the log shows: the containers of attached services.
 func (s *session) announce(containers []api.Container) {
 	var names []string
 	for _, c := range containers {
@@ -97,6 +92,11 @@ func (s *session) announce(containers []api.Container) {
 		}
 	}
 	slices.Sort(names)
+	s.attachTo(names)
+}
+
+// attachTo makes the log writer for containers and names them.
+func (s *session) attachTo(names []string) {
 	style := s.e.style(s.e.stdout)
 	if s.o.noColor {
 		style = render.Plain
@@ -114,20 +114,16 @@ func shortName(project, name string) string { return strings.TrimPrefix(name, pr
 
 // loop follows the containers until they have all exited, a container's exit
 // ends the session, or the user does.
-func (s *session) loop(ctx context.Context, interrupts <-chan os.Signal, began time.Time) error {
-	followed := make(chan error, 1)
-	go func() { followed <- s.follow(ctx, began) }()
+func (s *session) loop(ctx context.Context, interrupts <-chan os.Signal) error {
 	select {
-	case err := <-followed:
+	case err := <-s.followed:
 		return s.outcome(err)
 	case <-s.abort:
-		s.say("Aborting on container exit...")
-		stopped := s.background(func() error { return s.stop(ctx) })
-		return s.finish(ctx, interrupts, stopped, followed)
+		return s.aborted(ctx, interrupts)
 	case <-interrupts:
-		return s.teardown(ctx, interrupts, followed)
+		return s.teardown(ctx, interrupts, s.followed)
 	case <-s.leave:
-		return s.teardown(ctx, interrupts, followed)
+		return s.teardown(ctx, interrupts, s.followed)
 	}
 }
 
@@ -137,6 +133,13 @@ func (s *session) quit() {
 	case s.leave <- struct{}{}:
 	default:
 	}
+}
+
+// aborted stops everything because a container has ended.
+func (s *session) aborted(ctx context.Context, interrupts <-chan os.Signal) error {
+	s.say("Aborting on container exit...")
+	stopped := s.background(func() error { return s.stop(ctx) })
+	return s.finish(ctx, interrupts, stopped, s.followed)
 }
 
 // teardown stops the containers after an interrupt; the next one kills them.
@@ -199,10 +202,19 @@ func (s *session) say(text string) {
 	}
 }
 
+// services are those that the session is about: what was asked for, and whose
+// logs it shows. None means all.
+func (s *session) services() []string {
+	if len(s.req.Services) == 0 {
+		return nil
+	}
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(s.req.Services, s.attach))))
+}
+
 func (s *session) stop(ctx context.Context) error {
 	return s.lines(func(emit func(api.Message)) error {
 		return s.c.Stop(ctx, api.ServiceRequest{
-			Name: s.req.Project.Name, Project: s.req.Project, Services: s.req.Services, Timeout: s.req.Timeout,
+			Name: s.req.Project.Name, Project: s.req.Project, Services: s.services(), Timeout: s.req.Timeout,
 		}, emit)
 	})
 }
@@ -210,7 +222,7 @@ func (s *session) stop(ctx context.Context) error {
 func (s *session) kill(ctx context.Context) error {
 	return s.lines(func(emit func(api.Message)) error {
 		return s.c.Kill(ctx, api.ServiceRequest{
-			Name: s.req.Project.Name, Project: s.req.Project, Services: s.req.Services, Signal: "SIGKILL",
+			Name: s.req.Project.Name, Project: s.req.Project, Services: s.services(), Signal: "SIGKILL",
 		}, emit)
 	})
 }
@@ -230,11 +242,10 @@ func (s *session) lines(fn func(emit func(api.Message)) error) error {
 // containers.
 func (s *session) follow(ctx context.Context, began time.Time) error {
 	p := s.req.Project
-	services := s.req.Services
+	services := s.services()
 	if len(services) == 0 {
 		services = p.ServiceNames()
 	}
-	services = slices.Compact(slices.Sorted(slices.Values(slices.Concat(services, s.attach))))
 	return s.c.Logs(ctx, api.LogsRequest{
 		Name: p.Name, Services: services, Follow: true, Attach: true, Tail: -1, Since: began,
 	}, func(m api.Message) {

@@ -3,6 +3,7 @@ package render
 import (
 	"io"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"devstack/engine/api"
@@ -18,9 +19,9 @@ type LogOptions struct {
 	Split bool
 }
 
-// Logs writes log lines, each behind the coloured name of its container. It is
-// for one goroutine.
+// Logs writes log lines, each behind the coloured name of its container.
 type Logs struct {
+	mu       sync.Mutex
 	out, err io.Writer
 	o        LogOptions
 	width    int
@@ -39,9 +40,12 @@ func NewLogs(out, err io.Writer, o LogOptions, names ...string) *Logs {
 	return l
 }
 
-// Redirect makes the lines go elsewhere from now on. It comes before the first
-// of them.
-func (l *Logs) Redirect(out, err io.Writer) { l.out, l.err = out, err }
+// Redirect makes the lines go elsewhere from now on.
+func (l *Logs) Redirect(out, err io.Writer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.out, l.err = out, err
+}
 
 // register gives a container its colour and widens all prefixes to the longest
 // name.
@@ -63,6 +67,8 @@ func (l *Logs) register(name string) {
 
 // Line writes one log line with a single Write.
 func (l *Logs) Line(line api.LogLine) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.register(line.Container)
 	l.buf = append(l.buf[:0], l.prefix[line.Container]...)
 	if l.o.Timestamps {
@@ -81,6 +87,8 @@ func (l *Logs) Line(line api.LogLine) error {
 // Status writes a line about a container, "web-1 exited with code 0", in its
 // colour.
 func (l *Logs) Status(container, text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.register(container)
 	line := container + " " + text
 	for i, n := range l.names {
