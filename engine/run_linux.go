@@ -82,6 +82,7 @@ func (e *Engine) prepareRun(ctx context.Context, req api.RunRequest, s compose.S
 	up := &up{e: e, p: p, emit: emit, req: &api.UpRequest{
 		Project: req.Project, Meta: req.Meta, Services: append(slices.Clone(deps), req.Service), NoDeps: true, Pull: req.Pull, Build: req.Build, Credentials: req.Credentials, Lock: req.Lock,
 		Scale: map[string]int{req.Service: len(p.ServiceUnits(req.Service))}, NoRecreate: true,
+		RemoveOrphans: req.RemoveOrphans, IgnoreOrphans: req.IgnoreOrphans,
 	}}
 	pl, err := up.plan(ctx)
 	if err != nil {

@@ -118,7 +118,7 @@ func (u *up) plan(ctx context.Context) (*plan.Plan, error) {
 		u.req.Project.Disabled[name] = compose.Service{Name: name}
 	}
 	observed := u.e.observe(u.p)
-	if orphans := plan.Orphans(u.req.Project, observed.Containers); len(orphans) > 0 && !u.req.RemoveOrphans {
+	if orphans := plan.Orphans(u.req.Project, observed.Containers); len(orphans) > 0 && !u.req.RemoveOrphans && !u.req.IgnoreOrphans {
 		u.notice("warning", orphanNotice(u.p.Name, orphans))
 	}
 	return plan.Up(d, observed), nil
@@ -370,7 +370,7 @@ func (u *up) closePorts(pl *plan.Plan) {
 func (u *up) execute(ctx context.Context, pl *plan.Plan) error {
 	x := supervise.Execution{
 		Project: u.p, Images: u.images, Hashes: u.hashes, Timeout: u.req.Timeout,
-		RenewAnon: u.req.RenewAnonVolumes, Emit: u.emit,
+		RenewAnon: u.req.RenewAnonVolumes, Parallel: u.req.Parallel, Emit: u.emit,
 		Among: func(s string) bool { return slices.Contains(u.selected, s) },
 	}
 	defer u.closePorts(pl)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -56,14 +57,24 @@ func emitTo(d render.Display) func(api.Message) {
 }
 
 func (e *env) display(title string) render.Display {
+	w := e.status()
 	o := render.ProgressOptions{
-		Mode: e.progressMode(), Title: title, Style: e.style(e.stderr), Now: e.now,
-		Size: func() (int, int) { return terminalSize(e.stderr) },
+		Mode: e.progressMode(), Title: title, Style: e.style(w), Now: e.now,
+		Size: func() (int, int) { return terminalSize(w) },
 	}
 	if e.flags.dryRun {
 		o.Prefix = "DRY-RUN MODE - "
 	}
-	return render.NewProgress(e.stderr, o)
+	return render.NewProgress(w, o)
+}
+
+// status is where progress goes: standard error, unless
+// COMPOSE_STATUS_STDOUT is set.
+func (e *env) status() io.Writer {
+	if e.flags.statusOut {
+		return e.stdout
+	}
+	return e.stderr
 }
 
 // progressMode settles --progress: "auto" is a tree on a terminal that knows
@@ -72,7 +83,7 @@ func (e *env) progressMode() string {
 	switch {
 	case e.flags.progress != render.ModeAuto:
 		return e.flags.progress
-	case isTerminal(e.stderr) && e.flags.ansi != "never" && e.getenv("TERM") != "dumb":
+	case isTerminal(e.status()) && e.flags.ansi != "never" && e.getenv("TERM") != "dumb":
 		return render.ModeTTY
 	}
 	return render.ModePlain

@@ -47,7 +47,7 @@ func runDown(ctx context.Context, e *env, f *pflag.FlagSet, req api.DownRequest)
 	}
 	req.Project, req.Name = p, name
 	if !f.Changed("remove-orphans") {
-		req.RemoveOrphans = e.getenvBool("COMPOSE_REMOVE_ORPHANS")
+		req.RemoveOrphans = e.settingBool(p, "COMPOSE_REMOVE_ORPHANS")
 	}
 	c, err := e.dial(ctx) // volumes and images may be left where no engine runs
 	if err != nil {

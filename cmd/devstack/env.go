@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -37,6 +36,8 @@ type globalFlags struct {
 	dryRun, all, compat       bool
 	parallel                  int
 	version                   bool
+	statusOut                 bool                   // progress goes to standard output
+	given                     func(flag string) bool // on the command line
 }
 
 // check refuses values that no verb understands.
@@ -63,14 +64,6 @@ func (e *env) lookup(key string) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-// getenvBool reads a variable that switches something on. Compose takes
-// anything that is not a boolean for false.
-func (e *env) getenvBool(key string) bool {
-	v := strings.ToLower(strings.TrimSpace(e.getenv(key)))
-	on, err := strconv.ParseBool(v)
-	return err == nil && on || v == "y" || v == "yes" || v == "on"
 }
 
 // style says whether w gets colours: --ansi (or COMPOSE_ANSI), NO_COLOR, and

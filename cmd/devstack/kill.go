@@ -17,7 +17,7 @@ func newKillCmd(e *env) *cobra.Command {
 		Short: "Force stop service containers",
 		RunE: func(cmd *cobra.Command, services []string) error {
 			if !cmd.Flags().Changed("remove-orphans") {
-				orphans = e.getenvBool("COMPOSE_REMOVE_ORPHANS")
+				orphans = e.settingBool(nil, "COMPOSE_REMOVE_ORPHANS")
 			}
 			req := api.ServiceRequest{Services: services, Signal: signal, RemoveOrphans: orphans}
 			return e.onServices(cmd.Context(), "kill", req, (*client.Client).Kill)

@@ -122,7 +122,7 @@ func (s *session) wantsMenu() bool {
 		return s.o.menu
 	}
 	if v, ok := s.e.lookup("COMPOSE_MENU"); ok && v != "" {
-		return s.e.getenvBool("COMPOSE_MENU")
+		return s.e.settingBool(s.req.Project, "COMPOSE_MENU")
 	}
 	return true
 }

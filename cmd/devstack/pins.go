@@ -27,7 +27,7 @@ func addFrozen(f *pflag.FlagSet, frozen *bool) {
 // pins is what devstack.lock says for a project, nil without one. Frozen, it is
 // held to be complete first.
 func (e *env) pins(ctx context.Context, p *compose.Project, frozen bool) (*api.Lock, error) {
-	frozen = frozen || e.getenvBool("DEVSTACK_FROZEN")
+	frozen = frozen || e.settingBool(nil, "DEVSTACK_FROZEN")
 	f, err := lock.ReadFile(lockPath(p))
 	if errors.Is(err, fs.ErrNotExist) {
 		if !frozen {

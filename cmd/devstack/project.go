@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ func (e *env) loadAs(ctx context.Context, o load.Options, services []string) (*c
 		return nil, err
 	}
 	e.project = p
-	return p, checkServices(p, services)
+	return p, cmp.Or(e.adopt(p), checkServices(p, services))
 }
 
 func (e *env) loadOptions() load.Options {
@@ -62,7 +63,7 @@ func (e *env) loadOrName(ctx context.Context, services ...string) (*compose.Proj
 		return nil, "", err
 	}
 	e.project = p
-	return p, p.Name, checkServices(p, services)
+	return p, p.Name, cmp.Or(e.adopt(p), checkServices(p, services))
 }
 
 func checkServices(p *compose.Project, services []string) error {

@@ -111,7 +111,7 @@ func newRootCmd(e *env) *cobra.Command {
 		SilenceErrors:    true,
 		SilenceUsage:     true,
 	}
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return e.flags.check() }
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return e.adopt(nil) }
 	root.SetIn(e.stdin)
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
@@ -122,6 +122,7 @@ func newRootCmd(e *env) *cobra.Command {
 	flags := root.Flags()
 	flags.SetInterspersed(false)
 	addGlobalFlags(flags, e)
+	e.flags.given = flags.Changed
 	root.PersistentFlags().BoolVar(&e.flags.dryRun, "dry-run", false, "Execute command in dry run mode")
 
 	all := verbs()
@@ -140,7 +141,7 @@ func newRootCmd(e *env) *cobra.Command {
 	return root
 }
 
-// addGlobalFlags are Compose's; each has its variable as the default.
+// addGlobalFlags are Compose's; adopt and package load know their variables.
 func addGlobalFlags(f *pflag.FlagSet, e *env) {
 	g := &e.flags
 	f.StringArrayVarP(&g.files, "file", "f", nil, "Compose configuration files")
@@ -153,10 +154,10 @@ func addGlobalFlags(f *pflag.FlagSet, e *env) {
 	f.BoolVar(&g.all, "all-resources", false, "Include all resources, even those not used by services")
 	f.BoolVar(&g.compat, "compatibility", false, "Run compose in backward compatibility mode")
 	_ = f.MarkHidden("compatibility")
-	f.IntVar(&g.parallel, "parallel", -1, "Control max parallelism, -1 for unlimited")
+	f.IntVar(&g.parallel, "parallel", 0, "Control max parallelism, -1 for unlimited")
 	_ = f.MarkHidden("parallel")
-	f.StringVar(&g.ansi, "ansi", orElse(e.getenv("COMPOSE_ANSI"), "auto"), `Control when to print ANSI control characters ("never"|"always"|"auto")`)
-	f.StringVar(&g.progress, "progress", orElse(e.getenv("COMPOSE_PROGRESS"), "auto"), "Set type of progress output (auto, tty, plain, json, quiet)")
+	f.StringVar(&g.ansi, "ansi", "auto", `Control when to print ANSI control characters ("never"|"always"|"auto")`)
+	f.StringVar(&g.progress, "progress", "auto", "Set type of progress output (auto, tty, plain, json, quiet)")
 	f.BoolVarP(&g.version, "version", "v", false, "Show the devstack version information")
 }
 

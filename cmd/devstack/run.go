@@ -45,7 +45,7 @@ func newRunCmd(e *env) *cobra.Command {
 				return err
 			}
 			o.entrypointGiven = cmd.Flags().Changed("entrypoint")
-			return runRun(cmd.Context(), e, &o, args[0], args[1:])
+			return runRun(cmd.Context(), e, &o, cmd.Flags(), args[0], args[1:])
 		},
 		ValidArgsFunction: e.firstServiceName,
 	}
@@ -85,7 +85,7 @@ func (o *runOptions) add(f *pflag.FlagSet, e *env) {
 	acceptNoTTY(f)
 }
 
-func runRun(ctx context.Context, e *env, o *runOptions, service string, command []string) error {
+func runRun(ctx context.Context, e *env, o *runOptions, f *pflag.FlagSet, service string, command []string) error {
 	if e.flags.dryRun {
 		return errDryRun
 	}
@@ -94,6 +94,10 @@ func runRun(ctx context.Context, e *env, o *runOptions, service string, command 
 		return err
 	}
 	p, err := e.load(ctx, service)
+	if err != nil {
+		return err
+	}
+	orphans, err := e.orphans(p, f, o.removeOrphans)
 	if err != nil {
 		return err
 	}
@@ -122,6 +126,7 @@ func runRun(ctx context.Context, e *env, o *runOptions, service string, command 
 		Project:     p, Meta: metaOf(e, p), Service: service, ContainerName: o.name, Remove: o.remove,
 		NoDeps: o.noDeps, UseAliases: o.useAliases, TTY: tty, Stdin: stdin, Detach: o.detach,
 		Pull: o.pull, Build: o.build, Lock: pins, Size: ttySize(e.stdout),
+		RemoveOrphans: orphans.remove, IgnoreOrphans: orphans.ignore,
 	}
 	code, err := o.start(ctx, e, c, req)
 	if err != nil {

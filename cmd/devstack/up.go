@@ -146,8 +146,13 @@ func checkPull(policy string) error {
 
 // request fills what the shared flags say.
 func (o *createOptions) request(ctx context.Context, e *env, p *compose.Project, f *pflag.FlagSet, services []string) (api.UpRequest, error) {
-	if !f.Changed("remove-orphans") {
-		o.removeOrphans = e.getenvBool("COMPOSE_REMOVE_ORPHANS")
+	orphans, err := e.orphans(p, f, o.removeOrphans)
+	if err != nil {
+		return api.UpRequest{}, err
+	}
+	parallel, err := e.parallel(p)
+	if err != nil {
+		return api.UpRequest{}, err
 	}
 	scale, err := parseScale(p, o.scale)
 	if err != nil {
@@ -169,7 +174,9 @@ func (o *createOptions) request(ctx context.Context, e *env, p *compose.Project,
 		RenewAnonVolumes:   o.renewAnon,
 		Build:              o.build,
 		NoBuild:            o.noBuild,
-		RemoveOrphans:      o.removeOrphans,
+		RemoveOrphans:      orphans.remove,
+		IgnoreOrphans:      orphans.ignore,
+		Parallel:           parallel,
 		Scale:              scale,
 		Pull:               o.pull,
 		Timeout:            stopTimeout(f, o.timeout),

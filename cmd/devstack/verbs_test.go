@@ -77,7 +77,7 @@ func TestGetenv(t *testing.T) {
 	if got := e.getenv("A"); got != "2" {
 		t.Errorf("A = %q", got)
 	}
-	if !e.getenvBool("ON") || e.getenvBool("OFF") || e.getenvBool("NONE") {
+	if !e.settingBool(nil, "ON") || e.settingBool(nil, "OFF") || e.settingBool(nil, "NONE") {
 		t.Error("booleans are misread")
 	}
 }

@@ -153,6 +153,8 @@ type UpRequest struct {
 	AlwaysRecreateDeps bool              `json:"always_recreate_deps,omitempty"`
 	RenewAnonVolumes   bool              `json:"renew_anon_volumes,omitempty"`
 	RemoveOrphans      bool              `json:"remove_orphans,omitempty"`
+	IgnoreOrphans      bool              `json:"ignore_orphans,omitempty"` // say nothing of them
+	Parallel           int               `json:"parallel,omitempty"`       // most operations at once; 0: no limit
 	Scale              map[string]int    `json:"scale,omitempty"`
 	Build              bool              `json:"build,omitempty"`    // even if the image is there
 	NoBuild            bool              `json:"no_build,omitempty"` // even if it is not
@@ -395,6 +397,8 @@ type RunRequest struct {
 	Remove        bool             `json:"remove,omitempty"`
 	NoDeps        bool             `json:"no_deps,omitempty"`
 	UseAliases    bool             `json:"use_aliases,omitempty"`
+	RemoveOrphans bool             `json:"remove_orphans,omitempty"`
+	IgnoreOrphans bool             `json:"ignore_orphans,omitempty"`
 	TTY           bool             `json:"tty,omitempty"`
 	Stdin         bool             `json:"stdin,omitempty"`
 	Detach        bool             `json:"detach,omitempty"`

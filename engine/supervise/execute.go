@@ -26,6 +26,7 @@ type Execution struct {
 	Among       func(service string) bool
 	Timeout     *compose.Duration
 	RenewAnon   bool
+	Parallel    int  // most operations at once; 0: no limit
 	DropVolumes bool // anonymous volumes go with removed containers
 	Emit        func(api.Message)
 
@@ -48,11 +49,20 @@ func (x *Execution) Run(ctx context.Context, p *plan.Plan) error {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var errs []error
+	slots := make(chan struct{}, max(1, x.Parallel))
 	for i, op := range p.Ops {
 		wg.Go(func() {
 			for _, before := range op.After {
 				select {
 				case <-done[before]:
+				case <-ctx.Done():
+					return
+				}
+			}
+			if x.Parallel > 0 {
+				select {
+				case slots <- struct{}{}:
+					defer func() { <-slots }()
 				case <-ctx.Done():
 					return
 				}
