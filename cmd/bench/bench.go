@@ -46,7 +46,7 @@ func run(o options, stdout, stderr io.Writer) error {
 
 	b.devstackRun(path, small, self)
 	if o.peers {
-		b.peersRun(small)
+		b.peersRun(small, self)
 	}
 	if o.json {
 		return b.report.writeJSON(stdout)
@@ -76,7 +76,7 @@ func (b *bench) devstackRun(path string, small []program, self program) {
 	} {
 		os.Setenv(name, value)
 	}
-	t := tool{name: devstack, argv: []string{path}, image: image}
+	t := tool{name: devstack, argv: []string{path}, image: image, web: "oci:" + filepath.Join(b.dir, "net-image") + ":net"}
 	defer t.run(b.dir, "engine", "stop")
 
 	if err := b.warmUp(t); err != nil {
@@ -88,6 +88,7 @@ func (b *bench) devstackRun(path string, small []program, self program) {
 	}
 	b.coldBuild(t)
 	b.memory(t)
+	b.idleWatch(t)
 	keep, err := writeProject(b.dir, "keep", flatProject(1, t.image))
 	if err == nil {
 		_, err = t.run(keep, "up", "-d") // the engine stays
@@ -97,7 +98,8 @@ func (b *bench) devstackRun(path string, small []program, self program) {
 		return
 	}
 	b.verbs(t)
-	b.ports(t, "oci:"+filepath.Join(b.dir, "net-image")+":net")
+	b.live(t)
+	b.ports(t, t.web)
 	if _, err := t.run(keep, "down"); err != nil {
 		b.report.fail(t.name, "down", err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -77,6 +78,8 @@ func TestReport(t *testing.T) {
 	r.time("devstack", "ps of 20", []time.Duration{20 * ms}, 10*ms, 1.5)
 	r.time("devstack", "down 1", []time.Duration{110 * ms}, 10*ms, noTarget)
 	r.atLeast("devstack", "published port, throughput", "of direct", 0.95, 0.9, "1 of 1 GiB/s")
+	r.none("devstack", "failed requests", 1, true, "of 9")
+	r.none("docker compose", "failed requests", 2, false, "")
 	r.fail("docker compose", "all", errors.New("not installed"))
 	var b strings.Builder
 	if err := r.writeTable(&b); err != nil {
@@ -89,6 +92,8 @@ devstack        up 1                        30.0 ms   20.0   35.0   3.00 x      
 devstack        ps of 20                    20.0 ms   20.0   20.0   2.00 x          ≤ 1.5   missed  
 devstack        down 1                      110.0 ms  110.0  110.0  11.0 x                          
 devstack        published port, throughput                          0.95 of direct  ≥ 0.9   ok      1 of 1 GiB/s
+devstack        failed requests                                     1.00                    missed  of 9
+docker compose  failed requests                                     2.00                            
 docker compose  all                                                                         failed  not installed
 `
 	if diff := cmp.Diff(strings.TrimPrefix(want, "\n"), b.String()); diff != "" {
@@ -97,6 +102,55 @@ docker compose  all                                                             
 	b.Reset()
 	if err := r.writeJSON(&b); err != nil || !strings.Contains(b.String(), `"verdict": "missed"`) {
 		t.Errorf("JSON: %v\n%s", err, b.String())
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	var values []int
+	for i := range 100 {
+		values = append(values, 100-i)
+	}
+	for p, want := range map[int]int{1: 1, 50: 50, 99: 99, 100: 100} {
+		if got := percentile(values, p); got != want {
+			t.Errorf("percentile %d of 1 to 100: %d, want %d", p, got, want)
+		}
+	}
+	if got := percentile([]int{7}, 99); got != 7 {
+		t.Errorf("percentile 99 of 7: %d", got)
+	}
+}
+
+// TestEdits looks at the projects whose edits are measured.
+func TestEdits(t *testing.T) {
+	for _, e := range changes() {
+		folder, err := e.write(t.TempDir(), "oci:/x:web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(filepath.Join(folder, "compose.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var project struct {
+			Services map[string]struct {
+				Develop struct {
+					Watch []struct{ Action string }
+				}
+			}
+		}
+		if err := yaml.Unmarshal(text, &project); err != nil {
+			t.Fatalf("%s: %v\n%s", e.name, err, text)
+		}
+		if rules := project.Services["web"].Develop.Watch; len(rules) != 1 || rules[0].Action != e.name {
+			t.Errorf("%s: rules %v in\n%s", e.name, rules, text)
+		}
+		p := page{path: filepath.Join(folder, pagePath)}
+		if _, err := p.save(); err != nil {
+			t.Fatal(err)
+		}
+		if saved, err := os.ReadFile(p.path); err != nil || string(saved) != "1\n" {
+			t.Errorf("%s: saved %q, %v", e.name, saved, err)
+		}
 	}
 }
 

@@ -14,4 +14,5 @@
 //	         ├─ bench baseline   crun, with its own view of /sys/fs/cgroup
 //	         └─ devstack ...
 //	bench serve        the network service, inside a container
+//	bench web          the HTTP service, inside a container
 package main

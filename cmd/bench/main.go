@@ -47,6 +47,8 @@ func start(args []string, stdout, stderr io.Writer) int {
 		err = baselineProcess(args, stdout)
 	case "serve":
 		err = serve(args)
+	case "web":
+		err = web(args)
 	default:
 		err = fmt.Errorf("unknown role %q", role)
 	}

@@ -52,34 +52,43 @@ func (b *bench) memory(t tool) {
 	b.report.value(t.name, "memory of each further service", "MiB", (at[100]-at[20])/80, 0.3, "")
 }
 
-// ownMemory sums the PSS of all processes of this pid namespace but bench's
-// own and the services', and names them.
-func ownMemory() (bytes int64, names string, err error) {
+// ownProcesses are all of this pid namespace but bench's own and the services',
+// as directories of /proc.
+func ownProcesses() (procs []string, err error) {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
-		return 0, "", err
+		return nil, err
 	}
 	exes, err := filepath.Glob("/proc/[0-9]*/exe")
 	if err != nil {
-		return 0, "", err
+		return nil, err
 	}
-	var found []string
 	for _, link := range exes {
 		exe, err := os.Readlink(link)
 		if err != nil || exe == self || exe == idlePath || exe == benchPath {
 			continue // gone, a kernel thread, or not ours
 		}
-		pss, err := readPSS(filepath.Dir(link))
+		procs = append(procs, filepath.Dir(link))
+	}
+	if len(procs) == 0 {
+		return nil, fmt.Errorf("find processes of devstack: none runs")
+	}
+	return procs, nil
+}
+
+// ownMemory sums the PSS of all processes of ours, and names them.
+func ownMemory() (bytes int64, names string, err error) {
+	procs, err := ownProcesses()
+	var found []string
+	for _, proc := range procs {
+		pss, err := readPSS(proc)
 		if err != nil {
 			continue
 		}
 		bytes += pss
-		found = append(found, fmt.Sprintf("%s %.1f", role(filepath.Dir(link)), float64(pss)/(1<<20)))
+		found = append(found, fmt.Sprintf("%s %.1f", role(proc), float64(pss)/(1<<20)))
 	}
-	if len(found) == 0 {
-		return 0, "", fmt.Errorf("find processes of devstack: none runs")
-	}
-	return bytes, strings.Join(found, ", "), nil
+	return bytes, strings.Join(found, ", "), err
 }
 
 // role shows the process by its first argument: guard, engine, child.

@@ -51,6 +51,18 @@ func (r *report) atLeast(tool, name, unit string, v, target float64, note string
 	r.add(result{Tool: tool, Name: name, Value: v, Unit: unit, Target: target, AtLeast: true, Note: note})
 }
 
+// none reports a number that ought to be 0.
+func (r *report) none(tool, name string, n int, promised bool, note string) {
+	x := result{Tool: tool, Name: name, Value: float64(n), Note: note}
+	if promised {
+		x.Verdict = "ok"
+		if n > 0 {
+			x.Verdict = "missed"
+		}
+	}
+	r.Results = append(r.Results, x)
+}
+
 func (r *report) fail(tool, name string, err error) {
 	r.add(result{Tool: tool, Name: name, Error: err.Error()})
 }
@@ -110,6 +122,12 @@ func digits(v float64) int {
 func median[T cmp.Ordered](values []T) T {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[len(sorted)/2]
+}
+
+// percentile gives the value that p of a hundred do not exceed.
+func percentile[T cmp.Ordered](values []T, p int) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[(len(sorted)*p+99)/100-1]
 }
 
 func spread(times []time.Duration) timing {

@@ -18,6 +18,7 @@ type tool struct {
 	name  string
 	argv  []string // what comes before the verb
 	image string   // its reference of the small image
+	web   string   // and of the one with bench in it
 }
 
 // breath is the pause before each command. A process that is pid 1 and has
