@@ -16,6 +16,7 @@ import (
 	"devstack/engine/image"
 	"devstack/engine/image/fetch"
 	"devstack/engine/image/manage"
+	"devstack/engine/image/snapshot"
 	"devstack/engine/image/store"
 )
 
@@ -42,7 +43,7 @@ func (e *Engine) imageUsers() ([]manage.Container, error) {
 			out = append(out, manage.Container{
 				ID: rec.ID, Name: rec.Name, Project: rec.Project, Image: rec.Image,
 				Running: rec.State == api.StateRunning || rec.State == api.StatePaused || rec.State == api.StateRestarting,
-				Upper:   filepath.Join(e.cfg.Roots.Data, "containers", rec.ID, "upper"),
+				Upper:   snapshot.Upper(e.cfg.Roots.Data, rec.ID),
 			})
 			for _, img := range rec.MountImages {
 				out = append(out, manage.Container{

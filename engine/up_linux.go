@@ -255,6 +255,9 @@ func (u *up) check(ctx context.Context, pl *plan.Plan) error {
 		s, ok := u.req.Project.Services[op.Service]
 		if ok && !rehearsed[op.Service] && (op.Kind == plan.CreateContainer || op.Kind == plan.Recreate) {
 			rehearsed[op.Service] = true
+			for _, text := range u.p.Remarks(&s) {
+				u.notice("warning", text)
+			}
 			errs = append(errs, u.p.Rehearse(u.req.Project, u.req.Meta.WorkingDir, &s, u.images[op.Service], supervise.MountImages(&s, u.images))...)
 		}
 	}

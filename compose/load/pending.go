@@ -1,6 +1,7 @@
 package load
 
 import (
+	"slices"
 	"strings"
 
 	"devstack/compose"
@@ -19,6 +20,7 @@ const (
 // not carry out, each a path below a service.
 func remarks() []remark {
 	return []remark{
+		{"annotations", "have no reader here: devstack runs the containers itself", "use labels"},
 		{"build.isolation", ofWindows, ""},
 		{"cpu_count", ofWindows, "use cpus"},
 		{"cpu_percent", ofWindows, "use cpus"},
@@ -28,7 +30,9 @@ func remarks() []remark {
 		{"deploy.resources.reservations.generic_resources", ofCluster, ""},
 		{"deploy.rollback_config", ofCluster, ""},
 		{"isolation", ofWindows, ""},
+		{"runtime", "is ignored: devstack runs the containers itself", "for devices of a vendor's runtime use gpus or devices"},
 		{"use_api_socket", notYet, ""},
+		{"userns_mode", "is host always: containers run in the engine's user namespace", ""},
 	}
 }
 
@@ -53,6 +57,10 @@ func meaningless(s compose.Service, key string) bool {
 	switch key {
 	case "isolation":
 		return s.Isolation == "default"
+	case "runtime": // the usual ones do no other than devstack does
+		return slices.Contains([]string{"", "runc", "crun", "io.containerd.runc.v2"}, s.Runtime)
+	case "userns_mode":
+		return s.UsernsMode == "host" // it is always so
 	case "use_api_socket":
 		return !s.UseAPISocket
 	}

@@ -216,6 +216,15 @@ func (v *verifier) amounts(s *compose.Service) {
 	if !validRestart(s.Restart) {
 		v.fault(s, "", at("restart"), "restart of service %q must be one of no, always, unless-stopped, on-failure[:times], not %q", s.Name, s.Restart)
 	}
+	for _, key := range keysOf(s.StorageOpt) {
+		n, err := compose.ParseBytes(s.StorageOpt[key])
+		switch {
+		case key != "size":
+			v.notice(fmt.Sprintf("services.%s.storage_opt.%s is an option of a storage driver that is not here, and has no effect", s.Name, key), "size is known", "services", s.Name, "storage_opt", key)
+		case err != nil || n < minStorage:
+			v.fault(s, "", at("storage_opt", key), "storage_opt.size of service %q must be 1m or more, not %q", s.Name, s.StorageOpt[key])
+		}
+	}
 	if s.Scale != nil && *s.Scale < 0 {
 		v.fault(s, "", at("scale"), "services.%s.scale must be 0 or more", s.Name)
 	}
@@ -257,6 +266,9 @@ func (v *verifier) amounts(s *compose.Service) {
 		differ("mem_reservation", "resources.reservations.memory")
 	}
 }
+
+// minStorage is the least that a file system needs for itself.
+const minStorage = 1 << 20
 
 func validRestart(s string) bool {
 	switch s {

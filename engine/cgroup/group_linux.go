@@ -41,6 +41,11 @@ func (l *Layout) Make(path string, res *specs.LinuxResources) (*Group, error) {
 			g.trees = append(g.trees, h)
 		}
 	}
+	for _, h := range l.all() { // a parent's limits hold for what is below it
+		if parents := parentsOf(path); len(parents) > 0 && !slices.Contains(g.trees, h) && exists(h.dir+parents[len(parents)-1]) {
+			g.trees = append(g.trees, h)
+		}
+	}
 	if err := g.make(settings, res); err != nil {
 		return nil, errors.Join(err, g.Remove(context.Background()), g.Close())
 	}
@@ -63,6 +68,11 @@ func (g *Group) make(settings []setting, res *specs.LinuxResources) error {
 	}
 	if err := g.enable(settings); err != nil {
 		return err
+	}
+	if res != nil && res.CPU != nil && res.CPU.RealtimeRuntime != nil && *res.CPU.RealtimeRuntime > 0 {
+		if err := reserveRealtime(g.layout.byController("cpu"), g.path, res.CPU); err != nil {
+			return err
+		}
 	}
 	for _, s := range settings {
 		if err := g.set(s); err != nil {
@@ -97,7 +107,10 @@ func makeDir(h *hierarchy, path string) error {
 	const tries = 10
 	var err error
 	for range tries {
-		if err = os.MkdirAll(h.dir+path, 0o755); !errors.Is(err, os.ErrNotExist) {
+		if err = makeParents(h, path); err == nil {
+			err = os.MkdirAll(h.dir+path, 0o755)
+		}
+		if !errors.Is(err, os.ErrNotExist) {
 			break
 		}
 	}

@@ -244,3 +244,32 @@ func BenchmarkMakeRemove(b *testing.B) {
 		g.Close()
 	}
 }
+
+// TestParents holds that a parent of the user's stays and one made for a
+// container goes with it.
+func TestParents(t *testing.T) {
+	l := probe(t)
+	dir := l.tracker().dir
+	mine, root := "/parent-"+strconv.Itoa(os.Getpid()), "/root-"+strconv.Itoa(os.Getpid())
+	if err := os.Mkdir(dir+mine, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(dir + mine) })
+	g, err := l.Make(mine+"/made"+root+"/project/container", &specs.LinuxResources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir + mine + "/made" + root + "/project/container"); err != nil {
+		t.Error(err)
+	}
+	if err := l.Sweep(context.Background(), root, func(string) bool { return false }); err != nil {
+		t.Error(err)
+	}
+	g.Close()
+	if _, err := os.Stat(dir + mine + "/made"); !os.IsNotExist(err) {
+		t.Errorf("the parent that was made stays: %v", err)
+	}
+	if _, err := os.Stat(dir + mine); err != nil {
+		t.Errorf("the user's own parent is gone: %v", err)
+	}
+}

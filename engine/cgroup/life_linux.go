@@ -167,7 +167,11 @@ func (g *Group) removeFrom(ctx context.Context, h *hierarchy) error {
 		}
 		break
 	}
+	foreign := parentsOf(g.path)
 	for p := filepath.Dir(g.path); p != "/"; p = filepath.Dir(p) {
+		if slices.Contains(foreign, p) && !marked(h.dir+p) {
+			break // somebody else's, who may want it empty
+		}
 		if unix.Rmdir(h.dir+p) != nil {
 			break // others are below it
 		}
@@ -228,17 +232,20 @@ func awaitExit(ctx context.Context, pid int) error {
 }
 
 // Sweep removes the groups two levels below root ("/root/project/container")
-// whose container is not kept, killing what is left in them.
+// whose container is not kept, killing what is left in them; also where root
+// itself lies below another group, as deep as such parents usually are.
 func (l *Layout) Sweep(ctx context.Context, root string, keep func(container string) bool) error {
 	if err := check(root); err != nil {
 		return err
 	}
 	paths := map[string]bool{}
 	for _, h := range l.all() {
-		found, _ := filepath.Glob(h.dir + root + "/*/*/cgroup.procs")
-		for _, file := range found {
-			path := strings.TrimPrefix(filepath.Dir(file), h.dir)
-			paths[path] = !keep(filepath.Base(path))
+		for _, parent := range []string{"", "/*", "/*/*", "/*/*/*"} {
+			found, _ := filepath.Glob(h.dir + parent + root + "/*/*/cgroup.procs")
+			for _, file := range found {
+				path := strings.TrimPrefix(filepath.Dir(file), h.dir)
+				paths[path] = !keep(filepath.Base(path))
+			}
 		}
 	}
 	var errs []error

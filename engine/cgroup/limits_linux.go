@@ -61,6 +61,11 @@ func limits(l *Layout, res *specs.LinuxResources) ([]setting, error) {
 		if s.controller != "cgroup" && !l.Has(s.controller) {
 			return nil, fmt.Errorf("set %s: %w: %s", s.file, ErrUnavailable, s.controller)
 		}
+		if s.file == realtimeRuntime || s.file == realtimePeriod {
+			if err := l.hasRealtime(); err != nil {
+				return nil, fmt.Errorf("set %s: %w", s.file, err)
+			}
+		}
 	}
 	return all, nil
 }
@@ -149,10 +154,10 @@ func cpu(c *specs.LinuxCPU, v2 bool) []setting {
 		}
 	}
 	if c.RealtimePeriod != nil && *c.RealtimePeriod != 0 {
-		add("cpu.rt_period_us", strconv.FormatUint(*c.RealtimePeriod, 10))
+		add(realtimePeriod, strconv.FormatUint(*c.RealtimePeriod, 10))
 	}
 	if c.RealtimeRuntime != nil && *c.RealtimeRuntime != 0 {
-		add("cpu.rt_runtime_us", strconv.FormatInt(*c.RealtimeRuntime, 10))
+		add(realtimeRuntime, strconv.FormatInt(*c.RealtimeRuntime, 10))
 	}
 	if c.Idle != nil && *c.Idle != 0 {
 		add("cpu.idle", strconv.FormatInt(*c.Idle, 10))
@@ -191,7 +196,8 @@ func blockIO(b *specs.LinuxBlockIO, v2 bool) []setting {
 	}
 	if b.Weight != nil && *b.Weight != 0 {
 		w := uint64(*b.Weight)
-		if v2 { // [10, 1000] to [1, 10000]
+		if v2 { // io.weight is of blk-iocost: [10, 1000] to [1, 10000]
+			add("io.bfq.weight", strconv.FormatUint(w, 10), true)
 			add("io.weight", "default "+strconv.FormatUint(1+(max(w, 10)-10)*9999/990, 10), true)
 		} else { // which file exists depends on the I/O scheduler
 			add("blkio.weight", strconv.FormatUint(w, 10), true)
@@ -203,10 +209,13 @@ func blockIO(b *specs.LinuxBlockIO, v2 bool) []setting {
 			continue
 		}
 		device := fmt.Sprintf("%d:%d ", d.Major, d.Minor)
+		plain := device + strconv.FormatUint(uint64(*d.Weight), 10)
 		if v2 {
+			add("io.bfq.weight", plain, true)
 			add("io.weight", device+strconv.FormatUint(1+(max(uint64(*d.Weight), 10)-10)*9999/990, 10), true)
 		} else {
-			add("blkio.weight_device", device+strconv.FormatUint(uint64(*d.Weight), 10), true)
+			add("blkio.weight_device", plain, true)
+			add("blkio.bfq.weight_device", plain, true)
 		}
 	}
 	throttle := func(list []specs.LinuxThrottleDevice, v1File, v2Key string) {

@@ -79,6 +79,7 @@ cpu.max=5000 10000
 cpuset.cpus=0-1
 cpuset.mems=0
 pids.max=7
+io.bfq.weight=500
 io.weight=default 4950
 io.max=0:0 rbps=9
 `

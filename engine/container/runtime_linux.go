@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"devstack/engine/cgroup"
 	"devstack/engine/container/seccomp"
 )
@@ -37,6 +39,10 @@ func NewRuntime(o Options) (*Runtime, error) {
 	}
 	return &Runtime{root: "/" + o.CgroupRoot, layout: layout, exe: exe, null: null}, nil
 }
+
+// Lacks tells which limits this host cannot hold and leaves out; an error is
+// one that it cannot hold and must.
+func (rt *Runtime) Lacks(res *specs.LinuxResources) ([]string, error) { return rt.layout.Lacks(res) }
 
 // Close releases the runtime's descriptors. Containers go on running.
 func (rt *Runtime) Close() error {

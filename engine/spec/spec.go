@@ -306,9 +306,11 @@ func Exec(in ExecInput) (*specs.Process, error) {
 	if cwd == "" || !strings.HasPrefix(cwd, "/") {
 		cwd = path.Join(workingDir(&s, in.Image), cwd)
 	}
+	user := in.User.oci()
+	user.Umask = s.Umask
 	return &specs.Process{
 		Terminal:        in.TTY,
-		User:            in.User.oci(),
+		User:            user,
 		Args:            in.Args,
 		Env:             Merge(Env(&s, in.Image.Config.Env, in.Hostname, in.User.Home), in.Env),
 		Cwd:             cwd,

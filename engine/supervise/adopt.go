@@ -244,7 +244,7 @@ func (u *Unit) adoptProcess(ctx context.Context) (*container.Container, error) {
 // what may be gone by now: mounts, devices, accounts.
 func (u *Unit) confinement() (*specs.Spec, error) {
 	s := u.rec.Declared
-	s.Devices = nil
+	s.Devices, s.GPUs, s.Deploy, s.BlkioConfig = nil, nil, nil, nil
 	_, meta := u.p.Declared()
 	return spec.Build(spec.Input{
 		Service: &s, Image: u.rec.Image, Hostname: u.hostname(), CgroupPath: u.cgroupPath(), ProjectDir: meta.WorkingDir,

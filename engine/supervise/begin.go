@@ -93,7 +93,7 @@ func (u *Unit) begin(ctx context.Context) (err error) {
 // namespace, when the machine was started anew.
 func (u *Unit) mend(ctx context.Context) error {
 	if len(u.snap.Lower) == 0 {
-		snap, err := snapshot.Prepare(u.m.Roots.Data, u.id, u.rec.Image)
+		snap, err := snapshot.Prepare(u.m.Roots.Data, u.id, u.rec.Image, storageSize(&u.rec.Declared))
 		if err != nil {
 			return err
 		}

@@ -60,7 +60,7 @@ func (p *Project) Create(ctx context.Context, b Birth) (_ *Unit, err error) {
 			err = errors.Join(err, u.discard(context.WithoutCancel(ctx), u.newVolumes(b.Anonymous)), p.m.Records.RemoveContainer(p.Name, u.id))
 		}
 	}()
-	if u.snap, err = snapshot.Prepare(p.m.Roots.Data, u.id, b.Image); err != nil {
+	if u.snap, err = snapshot.Prepare(p.m.Roots.Data, u.id, b.Image, storageSize(&b.Service)); err != nil {
 		return nil, err
 	}
 	if err := u.makeAnonymous(ctx); err != nil {
@@ -84,6 +84,16 @@ func (p *Project) Create(ctx context.Context, b Birth) (_ *Unit, err error) {
 	p.addUnit(u)
 	u.emit("create")
 	return u, nil
+}
+
+// storageSize is what storage_opt lets a container write at most, in bytes; 0
+// is no bound.
+func storageSize(s *compose.Service) int64 {
+	n, err := compose.ParseBytes(s.StorageOpt["size"])
+	if err != nil {
+		return 0 // the loader has said so
+	}
+	return int64(n)
 }
 
 func newID() string {

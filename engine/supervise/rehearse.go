@@ -8,7 +8,9 @@ import (
 
 	"devstack/compose"
 	"devstack/engine/api"
+	"devstack/engine/cgroup"
 	"devstack/engine/image"
+	"devstack/engine/image/snapshot"
 	"devstack/engine/spec"
 	"devstack/engine/state"
 )
@@ -28,6 +30,9 @@ func (p *Project) Rehearse(declared *compose.Project, dir string, s *compose.Ser
 		_, err := ParseSignal(s.StopSignal)
 		fail(err, "stop_signal")
 	}
+	if storageSize(s) > 0 {
+		fail(snapshot.CanBound(), "storage_opt", "size")
+	}
 	_, err := sandboxConfig(s)
 	fail(err)
 	for i, m := range s.Volumes {
@@ -41,7 +46,33 @@ func (p *Project) Rehearse(declared *compose.Project, dir string, s *compose.Ser
 	rec := state.Container{Service: s.Name, Declared: *s, Image: img}
 	user, err := p.m.resolveUser(&rec, s.User, s.GroupAdd)
 	fail(err, "user")
-	_, err = spec.Build(spec.Input{Service: s, Image: img, User: user, CgroupPath: "/rehearsal", ProjectDir: dir})
+	sp, err := spec.Build(spec.Input{Service: s, Image: img, User: user, CgroupPath: "/rehearsal", ProjectDir: dir})
 	fail(err)
+	if err == nil {
+		_, err = p.m.Runtime.Lacks(sp.Linux.Resources)
+		fail(err)
+	}
 	return errs
+}
+
+// Remarks says which settings of a service this host leaves out, in a line
+// each: those that are wishes, and not limits.
+func (p *Project) Remarks(s *compose.Service) []string {
+	res, err := spec.Resources(s)
+	if err != nil {
+		return nil
+	}
+	lacks, _ := p.m.Runtime.Lacks(res)
+	keys := map[string]string{
+		cgroup.Swappiness: "mem_swappiness", cgroup.OOMDisabled: "oom_kill_disable",
+		cgroup.SwapLimit: "memswap_limit", cgroup.IOWeight: "blkio_config.weight",
+	}
+	var out []string
+	for _, what := range lacks {
+		if what == cgroup.SwapLimit && s.MemSwapLimit == 0 {
+			continue // nobody asked for it
+		}
+		out = append(out, "services."+s.Name+"."+keys[what]+" has no effect: the control groups of this host have no "+what)
+	}
+	return out
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -135,7 +136,23 @@ func (u *Unit) config(ctx context.Context) (cfg container.Config, held []*os.Fil
 
 // cgroupPath is where the container's processes are counted.
 func (u *Unit) cgroupPath() string {
-	return filepath.Join("/", "devstack-"+u.m.Roots.Tag(), u.p.Name, u.id)
+	return filepath.Join("/", cgroupParent(u.rec.Declared.CgroupParent), "devstack-"+u.m.Roots.Tag(), u.p.Name, u.id)
+}
+
+// cgroupParent is the path that cgroup_parent means: a path, or a slice, whose
+// name tells those above it ("a-b.slice" lies in "a.slice", systemd.slice(5)).
+func cgroupParent(declared string) string {
+	name, ok := strings.CutSuffix(declared, ".slice")
+	if !ok || strings.Contains(declared, "/") || strings.HasPrefix(name, "-") {
+		return declared
+	}
+	var out, prefix string
+	for part := range strings.SplitSeq(name, "-") {
+		prefix += part
+		out = filepath.Join(out, prefix+".slice")
+		prefix += "-"
+	}
+	return out
 }
 
 // hostname is the declared one; where the host's or another container's names

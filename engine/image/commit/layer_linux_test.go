@@ -68,7 +68,7 @@ func base(t testing.TB, s *store.Store) image.Image {
 // step runs do in the merged tree over img and gives what it wrote.
 func step(t testing.TB, root, id string, img image.Image, do func(dir string)) snapshot.Snapshot {
 	t.Helper()
-	snap, err := snapshot.Prepare(root, id, img)
+	snap, err := snapshot.Prepare(root, id, img, 0)
 	must(t, err)
 	view, err := snapshot.ViewSnapshot(snap, true)
 	must(t, err)

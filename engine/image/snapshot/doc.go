@@ -7,5 +7,6 @@
 //
 // It prepares directories and says what to mount; the container runtime
 // mounts. View mounts for reading and copying, detached: no mount of this
-// package is ever seen in a mount table.
+// package is ever seen in a mount table, but for the file systems of containers
+// whose size is bounded (bound_linux.go).
 package snapshot

@@ -11,6 +11,15 @@ import (
 
 func prepareRoot(string, string, string) error { return errors.ErrUnsupported }
 
+func bound(string, int64) error { return errors.ErrUnsupported }
+
+func unbound(string) error { return nil }
+
+func writableDir(dir string) (string, error) { return dir, nil }
+
+// CanBound fails: there are no loop devices here.
+func CanBound() error { return errors.ErrUnsupported }
+
 func submountsOf(string, string) ([]string, error) { return nil, errors.ErrUnsupported }
 
 // View mounts an image; only Linux can.

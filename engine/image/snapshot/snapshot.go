@@ -30,24 +30,21 @@ func containerDir(dataRoot, id string) (string, error) {
 	return filepath.Join(dataRoot, "containers", id), nil
 }
 
-// Prepare makes the writable directories of a new container. One that exists
-// already keeps what it holds.
-func Prepare(dataRoot, id string, img image.Image) (Snapshot, error) {
+// Prepare makes the writable directories of a new container; size bounds what
+// it can write, in bytes, unless it is 0. One that exists already keeps what it
+// holds.
+func Prepare(dataRoot, id string, img image.Image, size int64) (Snapshot, error) {
 	dir, err := containerDir(dataRoot, id)
 	if err != nil {
 		return Snapshot{}, err
 	}
-	err = makeDirs(dir)
-	if err == nil && img.Root != "" {
-		err = prepareRoot(dataRoot, img.Root, filepath.Join(dir, "upper"))
-	}
-	if err != nil {
+	if err := prepare(dataRoot, dir, img, size); err != nil {
 		return Snapshot{}, fmt.Errorf("prepare snapshot: %w", err)
 	}
 	return Open(dataRoot, id, img)
 }
 
-func makeDirs(dir string) error {
+func prepare(dataRoot, dir string, img image.Image, size int64) error {
 	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, os.ErrNotExist) {
 		err = os.MkdirAll(dir, 0o700)
@@ -55,9 +52,37 @@ func makeDirs(dir string) error {
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
+	if size > 0 {
+		if err := bound(dir, size); err != nil {
+			return err
+		}
+	}
+	own, err := writableDir(dir)
+	if err == nil {
+		err = makeDirs(own)
+	}
+	if err == nil && img.Root != "" {
+		err = prepareRoot(dataRoot, img.Root, filepath.Join(own, "upper"))
+	}
+	return err
+}
+
+// Upper is where a container's own files are, as far as it has any.
+func Upper(dataRoot, id string) string {
+	dir, err := containerDir(dataRoot, id)
+	if err == nil {
+		dir, err = writableDir(dir)
+	}
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "upper")
+}
+
+func makeDirs(dir string) error {
 	// The mode of upper is the mode of the container's "/".
 	upper := filepath.Join(dir, "upper")
-	err = os.Mkdir(upper, 0o755)
+	err := os.Mkdir(upper, 0o755)
 	if err == nil {
 		err = os.Chmod(upper, 0o755)
 	}
@@ -76,7 +101,11 @@ func Open(dataRoot, id string, img image.Image) (Snapshot, error) {
 	if err != nil {
 		return Snapshot{}, err
 	}
-	s := Snapshot{Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
+	own, err := writableDir(dir)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("open snapshot of container %.12s: %w", id, err)
+	}
+	s := Snapshot{Upper: filepath.Join(own, "upper"), Work: filepath.Join(own, "work")}
 	if _, err := os.Lstat(s.Upper); err != nil {
 		return Snapshot{}, fmt.Errorf("open snapshot of container %.12s: %w", id, err)
 	}
@@ -143,6 +172,7 @@ func Remove(dataRoot, id string) error {
 		}
 		errs = append(errs, err)
 	}
+	errs = append(errs, unbound(dir))
 	os.Remove(dir) // fails while it holds a log
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("remove snapshot of container %.12s: %w", id, err)

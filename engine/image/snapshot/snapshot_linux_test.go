@@ -55,7 +55,7 @@ func inside(t testing.TB, view *os.File) *os.Root {
 func TestLifeOfASnapshot(t *testing.T) {
 	root := imagetest.TempDir(t)
 	img := makeImage(t, root, map[string]string{"a": "1", "b": "1"}, map[string]string{".wh.a": "", "c": "2"})
-	s, err := Prepare(root, id, img)
+	s, err := Prepare(root, id, img, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestLifeOfASnapshot(t *testing.T) {
 	if err != nil || cmp.Diff(s, again) != "" {
 		t.Fatal(err, cmp.Diff(s, again))
 	}
-	if s, err := Prepare(root, id, img); err != nil || cmp.Diff(s, again) != "" {
+	if s, err := Prepare(root, id, img, 0); err != nil || cmp.Diff(s, again) != "" {
 		t.Fatal("prepared again:", err, cmp.Diff(s, again))
 	}
 	view, err = ViewSnapshot(again, false)
@@ -134,7 +134,7 @@ func TestRemoveKeepsTheLogAndSweepRemovesStrangers(t *testing.T) {
 	root := imagetest.TempDir(t)
 	img := image.Image{Root: imagetest.TempDir(t)}
 	for _, id := range []string{"aaaa", "bbbb", "cccc"} {
-		if _, err := Prepare(root, id, img); err != nil {
+		if _, err := Prepare(root, id, img, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -162,7 +162,7 @@ func TestRemoveKeepsTheLogAndSweepRemovesStrangers(t *testing.T) {
 		t.Errorf("left: %v, %v", left, trashed)
 	}
 	for _, bad := range []string{"", "..", "../x", "a/b", ".trash"} {
-		if _, err := Prepare(root, bad, img); err == nil {
+		if _, err := Prepare(root, bad, img, 0); err == nil {
 			t.Errorf("%q is taken for a container", bad)
 		}
 		if err := Remove(root, bad); err == nil {
@@ -178,7 +178,7 @@ func TestRemoveFollowsNothing(t *testing.T) {
 	if err := os.MkdirAll(precious+"/sub", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Prepare(root, id, image.Image{Root: precious})
+	s, err := Prepare(root, id, image.Image{Root: precious}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestRootHidesTheDataRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	img := image.Image{Root: host}
-	s, err := Prepare(data, id, img)
+	s, err := Prepare(data, id, img, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +289,7 @@ func BenchmarkPrepareRemove(b *testing.B) {
 	root := imagetest.TempDir(b)
 	img := image.Image{Root: "/"}
 	for b.Loop() {
-		if _, err := Prepare(root, id, img); err != nil {
+		if _, err := Prepare(root, id, img, 0); err != nil {
 			b.Fatal(err)
 		}
 		if err := Remove(root, id); err != nil {
