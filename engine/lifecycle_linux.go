@@ -232,6 +232,9 @@ func (e *Engine) Restart(ctx context.Context, req api.ServiceRequest, emit func(
 		return struct{}{}, err
 	}
 	defer unlock()
+	if req.Edit {
+		defer p.Hasten()()
+	}
 	causes := map[string]string{}
 	if !req.NoDeps {
 		services, causes = e.followers(p, services)

@@ -32,6 +32,9 @@ func (e *Engine) Up(ctx context.Context, req api.UpRequest, emit func(api.Messag
 	}
 	defer unlock()
 	defer func() { e.warn(e.forgetUnused(p)) }()
+	if req.Edit {
+		defer p.Hasten()()
+	}
 	supervise.NameServices(req.Project)
 	u := &up{e: e, p: p, req: &req, emit: emit}
 	return u.run(ctx)

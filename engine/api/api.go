@@ -165,6 +165,7 @@ type UpRequest struct {
 	DryRun             bool              `json:"dry_run,omitempty"`
 	Credentials        Credentials       `json:"credentials,omitzero"`
 	Lock               *Lock             `json:"lock,omitempty"`
+	Edit               bool              `json:"-"` // see ServiceRequest
 }
 
 // Meta is what the engine records of where a project came from.
@@ -208,6 +209,9 @@ type ServiceRequest struct {
 	Wait     bool              `json:"wait,omitempty"`    // start
 	Stop     bool              `json:"stop,omitempty"`    // remove: stop first
 	Volumes  bool              `json:"volumes,omitempty"` // remove: anonymous volumes too
+	// Edit says that a saved file is the reason for a restart: a process that
+	// cannot hear its stop signal is killed without its grace.
+	Edit bool `json:"-"`
 	// RemoveOrphans makes kill remove the containers of undeclared services.
 	RemoveOrphans bool `json:"remove_orphans,omitempty"`
 }

@@ -174,7 +174,7 @@ func (s *Session) exec(ctx context.Context, u *supervise.Unit, h *compose.Hook) 
 func (s *Session) restart(ctx context.Context, l *lane, service string) error {
 	name := s.declared().Name
 	followed := s.followers(service)
-	if _, err := s.o.Engine.Restart(ctx, api.ServiceRequest{Name: name, Services: []string{service}}, followed); err != nil {
+	if _, err := s.o.Engine.Restart(ctx, api.ServiceRequest{Name: name, Services: []string{service}, Edit: true}, followed); err != nil {
 		return err
 	}
 	return s.serving(ctx, l, service)
@@ -290,7 +290,7 @@ func (s *Session) upRequest(p *compose.Project, services []string, alone bool) a
 	req := s.o.Request
 	return api.UpRequest{
 		Project: p, Meta: MetaOf(p, req.Load), Services: services, NoDeps: false, NoBuild: alone, Scale: scaleOf(req.Scale, services),
-		Credentials: req.Credentials, Lock: req.Lock,
+		Credentials: req.Credentials, Lock: req.Lock, Edit: alone,
 	}
 }
 

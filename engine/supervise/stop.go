@@ -42,11 +42,17 @@ func (u *Unit) stopLocked(ctx context.Context, timeout *compose.Duration) error 
 		u.m.warn(c.Resume(context.WithoutCancel(ctx)))
 	}
 	u.beforeStop(ctx)
+	limit := stopTimeout(&u.rec.Declared, timeout)
 	if c := r.stop(); c != nil {
-		u.m.warn(ignoreGone(c.Signal(u.stopSignal())))
+		sig := u.stopSignal()
+		if deaf(c.PID(), sig) {
+			limit = u.graceOfDeaf(limit)
+			go func() { u.m.warn(repeat(r, c, sig)) }()
+		}
+		u.m.warn(ignoreGone(c.Signal(sig)))
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- u.finishStop(context.WithoutCancel(ctx), r, stopTimeout(&u.rec.Declared, timeout)) }()
+	go func() { ended <- u.finishStop(context.WithoutCancel(ctx), r, limit) }()
 	select {
 	case err := <-ended:
 		return err

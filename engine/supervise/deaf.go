@@ -1,0 +1,98 @@
+//go:build linux
+
+package supervise
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"devstack/engine/container"
+)
+
+// The first process of a pid namespace does not get a signal for which it has
+// no handler: the kernel drops it, see pid_namespaces(7). A program that is told
+// to end while it still starts would run on until it is killed. So it is told
+// again as soon as it listens.
+//
+// Programs that never do (Node.js, Python, shells) run until their grace is over,
+// as everywhere. Only where an edit is the reason, again and again, nobody waits
+// for what cannot come, see Hasten.
+
+// deaf reports whether the kernel drops sig on its way to a container's first
+// process.
+func deaf(pid int, sig unix.Signal) bool {
+	if sig == unix.SIGKILL || sig == unix.SIGSTOP {
+		return false
+	}
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	return err == nil && drops(status, sig)
+}
+
+// drops is deaf for the text of /proc/PID/status.
+func drops(status []byte, sig unix.Signal) bool {
+	first, heard := false, false
+	for lines := bufio.NewScanner(bytes.NewReader(status)); lines.Scan(); {
+		key, value, _ := strings.Cut(lines.Text(), ":")
+		switch key {
+		case "NSpid":
+			pids := strings.Fields(value)
+			first = len(pids) > 1 && pids[len(pids)-1] == "1"
+		case "SigBlk", "SigIgn", "SigCgt": // blocked ones wait for the program to fetch them
+			set, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+			heard = heard || err == nil && set&(1<<(uint(sig)-1)) != 0
+		}
+	}
+	return first && !heard
+}
+
+// repeat sends sig to a process that was deaf to it, once it listens.
+func repeat(r *run, c *container.Container, sig unix.Signal) error {
+	for delay := time.Millisecond; ; delay = min(delay*3/2, maxRepeatDelay) {
+		timer := time.NewTimer(delay)
+		select {
+		case <-timer.C:
+		case <-r.ended:
+			timer.Stop()
+			return nil
+		}
+		if !deaf(c.PID(), sig) {
+			return ignoreGone(c.Signal(sig))
+		}
+	}
+}
+
+// maxRepeatDelay: the kernel tells nobody that a handler was installed.
+const maxRepeatDelay = 20 * time.Millisecond
+
+// grown is how old a process is that will not learn to listen any more.
+const grown = time.Second
+
+// Hasten makes stops short until release is called: a process that cannot hear
+// its stop signal is not waited for. The caller has the right to change the
+// project.
+func (p *Project) Hasten() (release func()) {
+	set := func(v bool) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.hasty = v
+	}
+	set(true)
+	return func() { set(false) }
+}
+
+// graceOfDeaf is the time that a process has which is deaf to its stop signal.
+func (u *Unit) graceOfDeaf(limit time.Duration) time.Duration {
+	u.p.mu.Lock()
+	hasty := u.p.hasty
+	u.p.mu.Unlock()
+	if !hasty {
+		return limit
+	}
+	return min(limit, max(0, grown-time.Since(u.Record().Started)))
+}
