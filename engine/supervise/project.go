@@ -29,7 +29,7 @@ type Project struct {
 	units    map[string]*Unit // by container id
 	changed  chan struct{}    // closed and replaced at every change
 
-	hasty    bool             // see Hasten
+	hasty bool // see Hasten
 
 	// prepare, if not nil, is called before a container's process is made.
 	prepare func(context.Context, *Unit, func(func(root string) error) error) error
