@@ -29,6 +29,10 @@ const insideEnv = "DEVSTACK_TEST_SCRIPT"
 // initEnv makes a re-executed test binary process 1, see beInit.
 const initEnv = "DEVSTACK_TEST_INIT"
 
+// workEnv is where it works. The folder is not its own, for while anything of a
+// script still runs neither files nor cgroups can go.
+const workEnv = "DEVSTACK_TEST_WORK"
+
 // TestEngine runs testdata/script/engine against the real engine, each script
 // in pid, mount and network namespaces of its own: whatever a script leaves
 // behind is seen by leakcheck and dies with them.
@@ -54,8 +58,13 @@ func TestEngine(t *testing.T) {
 
 // runApart re-executes the test binary in new namespaces.
 func runApart(t *testing.T, script string) {
+	work, err := os.MkdirTemp("", "ds") // short: sockets have short names
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tidy(t, work)
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestEngine$", "-test.v")
-	cmd.Env = append(os.Environ(), insideEnv+"="+script, initEnv+"=1")
+	cmd.Env = append(os.Environ(), insideEnv+"="+script, initEnv+"=1", workEnv+"="+work)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWIPC,
 		Pdeathsig:  unix.SIGKILL,
@@ -67,6 +76,22 @@ func runApart(t *testing.T, script string) {
 	}
 	if testing.Verbose() {
 		t.Logf("%s", out)
+	}
+}
+
+// tidy removes what a script that failed, or looked for no leak, has left
+// outside of its namespaces: the files and the cgroups of all its engines.
+func tidy(t *testing.T, work string) {
+	logs, _ := filepath.Glob(filepath.Join(work, "*", "*", "engine.log"))
+	for _, log := range logs {
+		tag := state.Roots{Run: filepath.Dir(log)}.Tag()
+		removeCgroups(tag)
+		if left := cgroupsOf(tag); len(left) > 0 {
+			t.Errorf("cgroups are left: %q", left)
+		}
+	}
+	if err := os.RemoveAll(work); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -114,9 +139,6 @@ func runInside(t *testing.T, script string) {
 	lo, err := netlink.LinkByName("lo")
 	must("find lo", err)
 	must("set lo up", netlink.LinkSetUp(lo))
-	work, err := os.MkdirTemp("", "ds") // short: sockets have short names
-	must("make work folder", err)
-	t.Cleanup(func() { os.RemoveAll(work) }) // after the script, which is a parallel subtest
 
 	cmds := commands()
 	cmds["leakcheck"] = cmdLeakCheck
@@ -140,13 +162,12 @@ func runInside(t *testing.T, script string) {
 				if bytes.Contains(log, []byte("DATA RACE")) {
 					t.Error("the engine has a data race, see engine.log")
 				}
-				removeCgroups(roots.Tag())
 			})
 			env.Values[beforeKey{}] = observe(roots)
 			return nil
 		},
 		Cmds:                cmds,
-		WorkdirRoot:         work,
+		WorkdirRoot:         os.Getenv(workEnv),
 		Deadline:            time.Now().Add(6 * patience),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
