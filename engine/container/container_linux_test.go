@@ -94,7 +94,7 @@ func busybox(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(dir, "bin/busybox"), data, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range strings.Fields("sh true false cat ls echo id sleep mount grep stat hostname readlink kill touch mkdir env wc tty stty ps dd ln cut head sed test mknod nproc printf find ulimit od") {
+	for _, name := range strings.Fields("sh true false cat ls echo id sleep setsid mount grep stat hostname readlink kill touch mkdir env wc tty stty ps dd ln cut head sed test mknod nproc printf find ulimit od") {
 		if err := os.Symlink("busybox", filepath.Join(dir, "bin", name)); err != nil {
 			t.Fatal(err)
 		}

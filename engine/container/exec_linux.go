@@ -7,12 +7,15 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"devstack/engine/cgroup"
 )
 
 // Process is one that was started by Exec.
 type Process struct {
 	process *process
 	console *os.File
+	group   *cgroup.Group // of the container; may be nil
 }
 
 // joined are the namespaces that a process of Exec enters.
@@ -58,7 +61,7 @@ func (k *Container) Exec(ctx context.Context, c ExecConfig) (*Process, error) {
 		return nil, err
 	}
 	go n.process.watch(n.process.close)
-	return &Process{process: n.process, console: n.console}, nil
+	return &Process{process: n.process, console: n.console, group: k.group}, nil
 }
 
 // execHalves holds off Pause: a child born into a frozen group would never

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"devstack/engine/cgroup"
 	"devstack/engine/container/leaktest"
@@ -176,6 +178,53 @@ func TestKillTakesAllWithSharedPIDs(t *testing.T) {
 	}
 	if pids, err := k.Processes(); len(pids) != 0 || err != nil {
 		t.Errorf("%v, %v", pids, err)
+	}
+}
+
+func TestKillTree(t *testing.T) {
+	b := newBox(t)
+	k := b.start(b.config("sleep", "100"))
+	r, w, _ := os.Pipe()
+	defer r.Close()
+	p, err := k.Exec(b.ctx(), ExecConfig{Stdout: w, Process: &specs.Process{
+		Args: []string{"sh", "-c", `sleep 100 & setsid sh -c "sleep 100 & echo there; wait" & wait`}, Env: []string{"PATH=/bin"}, Cwd: "/",
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	out := bufio.NewReader(r)
+	out.ReadString('\n')
+	if pids, err := k.Processes(); len(pids) != 5 || err != nil {
+		t.Errorf("before: %v, %v", pids, err)
+	}
+	if err := p.KillTree(); err != nil {
+		t.Fatal(err)
+	}
+	if exit, err := p.Wait(b.ctx()); exit.Signal != int(unix.SIGKILL) || err != nil {
+		t.Errorf("%+v, %v", exit, err)
+	}
+	r.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if rest, err := io.ReadAll(out); err != nil { // the end comes when nobody holds the pipe
+		t.Errorf("%q, %v", rest, err)
+	}
+	// Who has let go of its files is about to leave.
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for begin := time.Now(); ; <-again.C {
+		pids, err := k.Processes()
+		if len(pids) == 1 {
+			break
+		}
+		if err != nil || time.Since(begin) > 10*time.Second {
+			t.Fatalf("after: %v, %v", pids, err)
+		}
+	}
+	if err := p.KillTree(); err != nil {
+		t.Errorf("of a process that has ended: %v", err)
+	}
+	if err := k.Kill(b.ctx()); err != nil {
+		t.Fatal(err)
 	}
 }
 

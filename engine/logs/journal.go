@@ -20,7 +20,8 @@ type Options struct {
 	MaxSize  int64 // bytes of one file; 0: 16 MiB
 	MaxFiles int   // 0: 4
 	// OnError hears of lines that could not be written (a full disk). They are
-	// dropped, for the container must not stand still. It must not block.
+	// dropped, for the container must not stand still, and counted: a line in
+	// their place says how many were lost. It must not block.
 	OnError func(error)
 }
 
@@ -36,6 +37,7 @@ type Journal struct {
 	size        int64   // of the last file; always the end of a record
 	open        [2]bool // the stream is in the middle of a line
 	failing     bool    // the last write failed
+	lost        [2]loss // since then
 	closed      bool
 	wake        chan struct{} // closed at the next change; nil: nobody waits
 	taps        []*tap        // replaced, never changed
@@ -139,18 +141,24 @@ func (j *Journal) add(b *buffer, stream string, t time.Time, p []byte) error {
 	stamp := t.UTC().Format(stampLayout)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for len(p) > 0 && err == nil {
+	if err := j.admitLoss(); err != nil {
+		return j.lose(i, p, err)
+	}
+	open, unwritten := j.open[i], p
+	for len(p) > 0 {
 		part := p[:min(len(p), 4<<10)] // 4 KiB of newlines make 170 KiB of records
 		p = p[len(part):]
-		open := j.open[i]
 		b.out, open = appendPieces(b.out, stamp, i, open, part)
 		if len(b.out) >= 64<<10 || len(p) == 0 {
 			err = j.write(b.out)
 			b.out = b.out[:0]
+			if err != nil {
+				return j.lose(i, unwritten, err)
+			}
+			j.open[i], unwritten = open, p
 		}
-		j.open[i] = open
 	}
-	return err
+	return nil
 }
 
 // endLine ends the line that a stream is in the middle of, if any: the
@@ -158,8 +166,9 @@ func (j *Journal) add(b *buffer, stream string, t time.Time, p []byte) error {
 func (j *Journal) endLine(stream int) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.open[stream] {
-		return nil
+	j.lost[stream].inLine = false
+	if err := j.admitLoss(); err != nil || !j.open[stream] {
+		return err
 	}
 	j.open[stream] = false
 	stamp := time.Now().UTC().Format(stampLayout)
@@ -240,6 +249,7 @@ func (j *Journal) Close() error {
 	if j.closed {
 		return nil
 	}
+	_ = j.admitLoss() // for the last time
 	j.closed = true
 	j.broadcast()
 	if j.file == nil {

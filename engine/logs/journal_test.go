@@ -292,11 +292,51 @@ func TestDiskFull(t *testing.T) {
 	full.Close()
 	j.file = good
 	put(t, j, Stdout, "two\n")
-	if got := show(t, j, Filter{Tail: All}); got != "o:one o:two" {
+	if got := show(t, j, Filter{Tail: All}); got != "o:one o:[devstack: 3 lines lost: disk full] o:two" {
 		t.Error(got)
 	}
 	if len(reported) != 1 {
 		t.Errorf("%d reports of one trouble: %v", len(reported), reported)
+	}
+}
+
+func TestLostLinesAreCounted(t *testing.T) {
+	tests := []struct {
+		name         string
+		before, lost string // pieces, divided by |
+		after, want  string
+	}{
+		{"a line", "a\n", "b\n", "c\n", "o:a o:[devstack: 1 line lost: disk full] o:c"},
+		{"in pieces", "a\n", "b|b|b\nc|c\n", "d\n", "o:a o:[devstack: 2 lines lost: disk full] o:d"},
+		{"the end of a line", "a", "a\nb\n", "c\n", "o:a o:[devstack: 2 lines lost: disk full] o:c"},
+		{"the beginning of a line", "a\n", "b\nc", "c\nd\n", "o:a o:[devstack: 2 lines lost: disk full] o:c o:d"},
+		{"nobody writes again", "a\n", "b\n", "", "o:a o:[devstack: 1 line lost: disk full]"},
+		{"much", "", strings.Repeat("x\n", 100<<10), "", "o:[devstack: 102400 lines lost: disk full]"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			j := open(t, t.TempDir(), Options{})
+			put(t, j, Stdout, tt.before)
+			full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer full.Close()
+			good := j.file
+			j.file = full
+			for piece := range strings.SplitSeq(tt.lost, "|") {
+				if err := j.Append(Stdout, time.Now(), []byte(piece)); err == nil {
+					t.Error("no error from a full disk")
+				}
+			}
+			j.file = good
+			put(t, j, Stdout, tt.after)
+			for range 2 { // it is said once
+				if got := show(t, j, Filter{Tail: All}); got != tt.want {
+					t.Errorf("got %s, want %s", got, tt.want)
+				}
+			}
+		})
 	}
 }
 

@@ -50,6 +50,9 @@ func (j *Journal) Read(ctx context.Context, f Filter, fn func(Entry) error) erro
 		defer timer.Stop()
 		f.Stop = either(ctx, f.Stop, stop)
 	}
+	j.mu.Lock()
+	_ = j.admitLoss() // the container may be silent since
+	j.mu.Unlock()
 	r := &reader{j: j, filter: f, fn: fn}
 	defer r.closeFile()
 	if err := r.seek(); err != nil {

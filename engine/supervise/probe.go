@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"devstack/engine/container"
 	"devstack/engine/health"
 )
@@ -73,7 +71,7 @@ func (u *Unit) capture(ctx context.Context, c *container.Container, args []strin
 	}()
 	exit, err := p.Wait(ctx)
 	if err != nil {
-		p.Signal(unix.SIGKILL)
+		u.m.warn(p.KillTree())
 		exit, _ = p.Wait(context.WithoutCancel(ctx))
 	}
 	// A probe may leave a child behind that holds the pipe: what came until
