@@ -74,6 +74,9 @@ func Serve(ctx context.Context, o ServeOptions) (status int, err error) {
 		return p.engine.Status(), nil
 	})
 	server.Handle(p.server, api.OpShutdown, p.shutdown)
+	if err := link.Serving(); err != nil {
+		return 1, fmt.Errorf("serve: %w", err)
+	}
 	p.mayBeIdle()
 	return p.serve(ctx, listener)
 }

@@ -71,7 +71,7 @@ func newEngineStopCmd(e *env) *cobra.Command {
 		Short: "End the engine; with --force also while containers run (they keep running)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return shutdown(cmd.Context(), e, api.ShutdownRequest{Force: force})
+			return withEngine(cmd.Context(), e, func(c *client.Client) error { return c.End(cmd.Context(), force) })
 		},
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "Leave running containers to themselves")
@@ -84,13 +84,15 @@ func newEngineRestartCmd(e *env) *cobra.Command {
 		Short: "Replace the engine by a new one, which takes over what runs",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return shutdown(cmd.Context(), e, api.ShutdownRequest{Restart: true})
+			return withEngine(cmd.Context(), e, func(c *client.Client) error {
+				return c.Shutdown(cmd.Context(), api.ShutdownRequest{Restart: true})
+			})
 		},
 	}
 }
 
-// shutdown asks a running engine to end; none is fine.
-func shutdown(ctx context.Context, e *env, req api.ShutdownRequest) error {
+// withEngine calls fn if an engine runs.
+func withEngine(ctx context.Context, e *env, fn func(*client.Client) error) error {
 	c, err := client.Dial(ctx, e.clientOptions(false))
 	if errors.Is(err, client.ErrNotRunning) {
 		return nil
@@ -99,7 +101,7 @@ func shutdown(ctx context.Context, e *env, req api.ShutdownRequest) error {
 		return err
 	}
 	defer c.Close()
-	return c.Shutdown(ctx, req)
+	return fn(c)
 }
 
 // newEngineServeCmd is what the guard runs.

@@ -168,6 +168,8 @@ func (g *guard) obey(msg []byte, fd int) bool {
 		g.forget(parseForget(msg))
 	case opUse:
 		g.use(name)
+	case opServing:
+		g.serving = true
 	case opBye:
 		g.bye = true
 	}

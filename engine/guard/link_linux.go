@@ -108,6 +108,10 @@ func unlessGone(err error) error {
 // ends with StatusRestart.
 func (l *Link) UseBinary(path string) error { return l.send(named(opUse, path), nil) }
 
+// Serving says that this engine has come as far as to answer clients. Those of
+// one that dies earlier, again and again, are turned away.
+func (l *Link) Serving() error { return unlessGone(l.send(packet(opServing), nil)) }
+
 // Goodbye makes the guard end with this engine, whatever its exit status. If
 // a client has come to the door meanwhile, a new engine starts instead.
 func (l *Link) Goodbye() error { return l.send(packet(opBye), nil) }

@@ -18,6 +18,7 @@ func (l *Link) Done() <-chan struct{}                { return nil }
 func (l *Link) Keep(string, *os.File) error          { return errors.ErrUnsupported }
 func (l *Link) Drop(string) error                    { return errors.ErrUnsupported }
 func (l *Link) UseBinary(string) error               { return errors.ErrUnsupported }
+func (l *Link) Serving() error                       { return errors.ErrUnsupported }
 func (l *Link) Goodbye() error                       { return errors.ErrUnsupported }
 func (l *Link) Exits() []Exit                        { return nil }
 func (l *Link) ExitOf(int, uint64) (e Exit, ok bool) { return e, false }

@@ -38,6 +38,7 @@ type guard struct {
 
 	link     int // our end, -1 when there is none
 	bye      bool
+	serving  bool // the engine has come so far, see Link.Serving
 	kept     []kept
 	exits    []heldExit
 	unsent   progress
@@ -139,10 +140,10 @@ func (g *guard) due(client bool) bool {
 	return !now.Before(g.next)
 }
 
-// turnAway tells the clients that have waited for an engine, which died before
-// it came to them, that it is hopeless, so that they can say why.
+// turnAway tells the clients that have waited for a hopeless engine, one that
+// dies before it serves anybody, so that they can say why.
 func (g *guard) turnAway() {
-	for {
+	for g.respawn.hopeless() && !g.serving {
 		fd, _, err := syscall.Accept4(g.descriptor(API), syscall.SOCK_CLOEXEC)
 		if err == syscall.EINTR || err == syscall.ECONNABORTED {
 			continue
@@ -159,6 +160,7 @@ func (g *guard) start() {
 	rotateLog(g.path("engine.log"))
 	g.born = time.Now()
 	g.generation++
+	g.bye, g.serving = false, false
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
 	if err != nil {
 		g.fail("make socketpair: " + err.Error())
@@ -175,7 +177,7 @@ func (g *guard) start() {
 		g.fail("execute engine: " + err.Error())
 		return
 	}
-	g.engine, g.link, g.bye = pid, pair[0], false
+	g.engine, g.link = pid, pair[0]
 	g.restartSending()
 	g.children.resume()
 }
@@ -183,9 +185,7 @@ func (g *guard) start() {
 func (g *guard) fail(why string) {
 	g.say(why)
 	g.next = time.Now().Add(g.respawn.died(0))
-	if g.respawn.hopeless() {
-		g.turnAway()
-	}
+	g.turnAway()
 }
 
 // ended deals with the end of the engine.
@@ -210,9 +210,7 @@ func (g *guard) ended(ws syscall.WaitStatus) (status int, over bool) {
 		g.end()
 		return 1, true
 	}
-	if g.respawn.hopeless() {
-		g.turnAway()
-	}
+	g.turnAway()
 	return 0, false
 }
 

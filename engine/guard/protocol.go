@@ -15,6 +15,7 @@ package guard
 //	  |                       drop(name)                       |
 //	  |                       forget(pid u32, start u64)       |
 //	  |                       use(path): the next binary       |
+//	  |                       serving(): it answers clients    |
 //	  |                       bye(): end with me, whatever     |
 //	  |                              my exit status            |
 //	  |<-------------------------------------------------------|
@@ -34,6 +35,7 @@ const (
 	opDrop    = 'D'
 	opForget  = 'F'
 	opUse     = 'U'
+	opServing = 'S'
 	opBye     = 'B'
 )
 

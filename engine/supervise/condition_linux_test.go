@@ -56,3 +56,55 @@ func TestHolds(t *testing.T) {
 		t.Errorf("a service scaled to zero: %v, %v; want it to hold", ok, err)
 	}
 }
+
+func TestUnsettled(t *testing.T) {
+	now := time.Unix(1000, 0)
+	run := func(age time.Duration, restarts int, health string) state.Container {
+		return state.Container{Run: state.Run{State: api.StateRunning, Started: now.Add(-age), Restarts: restarts, Health: health}}
+	}
+	tests := []struct {
+		name string
+		recs []state.Container
+		want time.Duration
+	}{
+		{"new", []state.Container{run(0, 0, "")}, settle},
+		{"settled", []state.Container{run(settle, 0, "")}, 0},
+		{"its healthcheck knows better", []state.Container{run(0, 3, api.HealthHealthy)}, 0},
+		{"died once", []state.Container{run(settle, 1, "")}, settle},
+		{"died often", []state.Container{run(0, 1000, "")}, stableRun},
+		{"died long ago", []state.Container{run(stableRun, 1000, "")}, 0},
+		{"the youngest counts", []state.Container{run(settle, 0, ""), run(0, 0, "")}, settle},
+	}
+	for _, tt := range tests {
+		if got := unsettled(tt.recs, now); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// What is being started is running already, but not up.
+func TestReadyNeedsTheProgram(t *testing.T) {
+	c := state.Container{Run: state.Run{State: api.StateRunning}}
+	if ok, err := ready([]state.Container{c}, false); ok || err != nil {
+		t.Errorf("before its start: %v, %v", ok, err)
+	}
+	c.Started = time.Unix(1, 0)
+	if ok, err := ready([]state.Container{c}, false); !ok || err != nil {
+		t.Errorf("after it: %v, %v", ok, err)
+	}
+}
+
+func TestLoops(t *testing.T) {
+	recs := []state.Container{{Name: "p-s-1", Run: state.Run{State: api.StateRestarting, Restarts: maxRestarts, ExitCode: 7}}}
+	if err := loops(recs, map[string]int{"p-s-1": 1}); err != nil {
+		t.Errorf("before the last restart: %v", err)
+	}
+	err := loops(recs, nil)
+	if err == nil || err.Error() != "container p-s-1 exits again and again (7), after 8 restarts" {
+		t.Error(err)
+	}
+	recs[0].State = api.StateRunning
+	if err := loops(recs, nil); err != nil {
+		t.Errorf("while it runs: %v", err)
+	}
+}

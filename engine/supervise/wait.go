@@ -9,9 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"devstack/compose"
 	"devstack/engine/api"
@@ -160,114 +157,6 @@ func (u *Unit) Evidence(unhealthy bool) []string {
 }
 
 func lineText(e logs.Entry) string { return strings.TrimRight(string(e.Text), "\r\n") }
-
-// settle is how long a container without a healthcheck must run before `up
-// --wait` believes it: Compose looks for the first time after so long, and
-// scripts rely on hearing of a program that cannot even start.
-const settle = 500 * time.Millisecond
-
-// AwaitReady waits until the services' containers run and are healthy, as
-// `up --wait` wants it. Having exited with 0 will do for those that another
-// service wants completed.
-// The first service that cannot make it ends the wait for all.
-func (p *Project) AwaitReady(ctx context.Context, services []string, emit func(api.Message)) error {
-	declared, _ := p.Declared()
-	all, failed := errgroup.WithContext(ctx)
-	for _, name := range services {
-		all.Go(func() error {
-			p.tellReady(name, api.Working, "Waiting", emit)
-			err := p.awaitReady(failed, name, wantsCompletion(declared, services, name))
-			switch {
-			case err == nil:
-				p.tellReady(name, api.Done, "", emit)
-				return nil
-			case ctx.Err() != nil:
-				return fmt.Errorf("service %s: not ready in time: %w", name, context.Cause(ctx))
-			}
-			return p.explain(name, "", err)
-		})
-	}
-	return all.Wait()
-}
-
-// tellReady reports on a service's containers; an empty text says what they
-// have become.
-func (p *Project) tellReady(service, state, text string, emit func(api.Message)) {
-	for _, rec := range p.records(service) {
-		word := text
-		switch {
-		case word != "":
-		case rec.State == api.StateExited:
-			word = "Exited"
-		default:
-			word = "Healthy" // Compose's word, with or without a healthcheck
-		}
-		emit(api.Message{Progress: &api.Progress{ID: "Container " + rec.Name, State: state, Text: word}})
-	}
-}
-
-// wantsCompletion reports whether one of the services waits for the end of
-// another.
-func wantsCompletion(p *compose.Project, services []string, service string) bool {
-	for _, name := range services {
-		if d, ok := p.Services[name].DependsOn[service]; ok && d.Condition == compose.ConditionCompleted {
-			return true
-		}
-	}
-	return false
-}
-
-func (p *Project) awaitReady(ctx context.Context, service string, mayComplete bool) error {
-	for {
-		if err := p.Await(ctx, func() (bool, error) { return ready(p.records(service), mayComplete) }); err != nil {
-			return err
-		}
-		left := unsettled(p.records(service), time.Now())
-		if left <= 0 {
-			return nil
-		}
-		// Either it stays as it is for so long, or the next round says what became of it.
-		steady, cancel := context.WithTimeout(ctx, left)
-		err := p.Await(steady, func() (bool, error) {
-			ok, err := ready(p.records(service), mayComplete)
-			return !ok, err
-		})
-		cancel()
-		if err != nil && (steady.Err() == nil || ctx.Err() != nil) {
-			return err
-		}
-	}
-}
-
-// unsettled is how long it takes until the youngest running container without
-// a healthcheck has settled.
-func unsettled(recs []state.Container, now time.Time) (left time.Duration) {
-	for i := range recs {
-		if c := &recs[i]; c.State == api.StateRunning && c.Health == "" {
-			left = max(left, settle-now.Sub(c.Started))
-		}
-	}
-	return left
-}
-
-func ready(recs []state.Container, mayComplete bool) (bool, error) {
-	for i := range recs {
-		c := &recs[i]
-		switch {
-		case c.State == api.StateExited && (c.ExitCode != 0 || !mayComplete):
-			return false, &brokenError{container: c.Name, text: fmt.Sprintf("container %s exited (%d)", c.Name, c.ExitCode)}
-		case c.State == api.StateExited:
-			continue
-		case c.State != api.StateRunning:
-			return false, nil
-		case c.Health == api.HealthUnhealthy:
-			return false, &brokenError{container: c.Name, unhealthy: true, text: fmt.Sprintf("container %s is unhealthy", c.Name)}
-		case c.Health == api.HealthStarting:
-			return false, nil
-		}
-	}
-	return true, nil
-}
 
 // AwaitDependencies waits for the conditions of s on those services that have
 // containers.

@@ -43,6 +43,7 @@ type Options struct {
 type Client struct {
 	options Options
 	engine  api.VersionResult
+	begin   int64 // where the engine's log ended when this client came
 
 	mu   sync.Mutex
 	idle *conn // of the handshake, for the first operation
@@ -60,6 +61,7 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	begin := sizeOf(o.Roots.Log())
 	restarted := false
 	for attempt := 1; ; attempt++ {
 		cn, err := connect(ctx, o)
@@ -74,7 +76,7 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 		case err != nil:
 			cn.Close()
 			if !errors.Is(err, errGone) || attempt >= maxHandshakes || cn.started && attempt > 1 {
-				return nil, engineFailed("the engine does not start", err, o.Roots)
+				return nil, engineFailed("the engine does not start", err, o.Roots, begin)
 			}
 		case res.Protocol > api.Protocol:
 			cn.Close()
@@ -90,7 +92,7 @@ func Dial(ctx context.Context, o Options) (*Client, error) {
 				return nil, fmt.Errorf("restart older engine: %w", err)
 			}
 		default:
-			return &Client{options: o, engine: res, idle: cn}, nil
+			return &Client{options: o, engine: res, begin: begin, idle: cn}, nil
 		}
 	}
 }
@@ -212,13 +214,15 @@ func (c *Client) explain(ctx context.Context, op string, err error) error {
 		return context.Cause(ctx)
 	}
 	if errors.Is(err, errGone) {
-		return goneError{engineFailed("the engine went away in the middle of "+op, err, c.options.Roots)}
+		return goneError{engineFailed("the engine went away in the middle of "+op, err, c.options.Roots, c.begin)}
 	}
 	return err
 }
 
-func engineFailed(what string, err error, roots state.Roots) error {
-	e := &api.Error{Message: what, Detail: lastLines(roots.Log(), 10), Hint: "see " + roots.Log()}
+// engineFailed quotes what engine and guard have written since begin: what is
+// before it is of another trouble.
+func engineFailed(what string, err error, roots state.Roots, begin int64) error {
+	e := &api.Error{Message: what, Detail: lastLines(roots.Log(), begin, 10), Hint: "see " + roots.Log()}
 	if !errors.Is(err, io.EOF) && !errors.Is(err, errGone) {
 		e.Message += ": " + err.Error()
 	}

@@ -105,16 +105,23 @@ func gone(err error) error {
 	return fmt.Errorf("%w: %w", errGone, err)
 }
 
-// lastLines returns up to n of the last lines of a file, none if it cannot be
-// read.
-func lastLines(path string, n int) []string {
+// lastLines returns up to n of the last lines that a file has behind begin,
+// none if it cannot be read.
+func lastLines(path string, begin int64, n int) []string {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err == nil && st.Size() > 16<<10 {
-		f.Seek(-16<<10, io.SeekEnd)
+	st, err := f.Stat()
+	if err != nil {
+		return nil
+	}
+	if st.Size() < begin {
+		begin = 0 // another file
+	}
+	if _, err := f.Seek(max(begin, st.Size()-16<<10), io.SeekStart); err != nil {
+		return nil
 	}
 	data, err := io.ReadAll(io.LimitReader(f, 16<<10))
 	if err != nil || len(data) == 0 {
@@ -122,4 +129,13 @@ func lastLines(path string, n int) []string {
 	}
 	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
 	return lines[max(0, len(lines)-n):]
+}
+
+// sizeOf is 0 for what is not there.
+func sizeOf(path string) int64 {
+	st, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return st.Size()
 }

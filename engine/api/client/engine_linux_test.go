@@ -129,6 +129,9 @@ func serveEngine() error {
 		}
 		go answer(l)
 	}
+	if err := link.Serving(); err != nil {
+		return err
+	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(context.Background(), l) }()
 	exitStatus = <-stop

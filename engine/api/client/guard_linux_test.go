@@ -271,6 +271,12 @@ func TestEngineThatCannotStart(t *testing.T) {
 	w := newWorld(t)
 	o := w.options
 	o.Environ = append(os.Environ(), "TEST_ENGINE_CRASH=the disk is on fire")
+	if err := os.Mkdir(o.Roots.Run, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(o.Roots.Log(), []byte("trouble of yesterday\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	begin := time.Now()
 	_, err := Dial(t.Context(), o)
 	var e *api.Error
@@ -278,6 +284,9 @@ func TestEngineThatCannotStart(t *testing.T) {
 		t.Fatalf("Dial = %v", err)
 	}
 	t.Logf("after %v: %v %q", time.Since(begin), err, e.Detail)
+	if strings.Contains(strings.Join(e.Detail, "\n"), "yesterday") {
+		t.Error("quotes lines of another start")
+	}
 	// Nothing is kept, so the guard has given up: the next client starts anew.
 	syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
 	w.note(w.dial(w.options))

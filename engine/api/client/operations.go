@@ -27,6 +27,14 @@ func (c *Client) Shutdown(ctx context.Context, req api.ShutdownRequest) error {
 	return nil
 }
 
+// End is Shutdown for good: it also waits, for a while, until engine and guard
+// have ended and hold no file any more. They go on if another client comes.
+func (c *Client) End(ctx context.Context, force bool) error {
+	wait := ending(c.options)
+	defer wait(ctx)
+	return c.Shutdown(ctx, api.ShutdownRequest{Force: force})
+}
+
 func (c *Client) Up(ctx context.Context, req api.UpRequest, emit func(api.Message)) (res api.UpResult, err error) {
 	return res, c.call(ctx, api.OpUp, req, &res, emit)
 }

@@ -351,12 +351,15 @@ func TestVersions(t *testing.T) {
 
 func TestLastLines(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	if lines := lastLines(path, 3); lines != nil {
+	if lines := lastLines(path, 0, 3); lines != nil {
 		t.Errorf("no file: %q", lines)
 	}
 	os.WriteFile(path, []byte(strings.Repeat("long line\n", 5000)+"a\nb\n"), 0o600)
-	if lines := lastLines(path, 3); strings.Join(lines, ",") != "long line,a,b" {
-		t.Errorf("%q", lines)
+	end := sizeOf(path)
+	for begin, want := range map[int64]string{0: "long line,a,b", end - 2: "b", end: "", end + 1: "long line,a,b"} {
+		if lines := lastLines(path, begin, 3); strings.Join(lines, ",") != want {
+			t.Errorf("from %d of %d: %q, want %q", begin, end, lines, want)
+		}
 	}
 }
 
