@@ -89,6 +89,7 @@ func (b *bench) devstackRun(path string, small []program, self program) {
 	b.coldBuild(t)
 	b.memory(t)
 	b.idleWatch(t)
+	b.pulls(t)
 	keep, err := writeProject(b.dir, "keep", flatProject(1, t.image))
 	if err == nil {
 		_, err = t.run(keep, "up", "-d") // the engine stays
