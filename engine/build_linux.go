@@ -89,7 +89,9 @@ func (e *Engine) newBuilds(req *api.BuildRequest, emit func(api.Message)) (_ *bu
 	if err != nil {
 		return nil, nil, err
 	}
-	remote, done := e.registryFor(req.Credentials)
+	remote, hangUp := e.registryFor(req.Credentials)
+	end := e.cfg.Effort.begin()
+	done = func() { end(); hangUp() }
 	return &builds{
 		e: e, builder: b, req: req, emit: emit, remote: remote, pins: pinsOf(req.Lock, req.Project),
 		done: map[string]func() (image.Image, error){},

@@ -74,6 +74,7 @@ func (e *Engine) commit(ctx context.Context, u *supervise.Unit, req api.CommitRe
 		return image.Image{}, err
 	}
 	defer end()
+	defer e.cfg.Effort.begin()()
 	rec := u.Record()
 	config, err := changed(rec.Image, req.Changes)
 	if err != nil {

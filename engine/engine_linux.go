@@ -33,6 +33,8 @@ type Config struct {
 	Idle func()
 	// Warn takes errors that no request waits for.
 	Warn func(error)
+	// Effort adapts the process to how much there is to do; may be nil.
+	Effort *effort
 }
 
 // Engine runs projects.

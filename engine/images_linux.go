@@ -59,8 +59,11 @@ func (e *Engine) fetch(ctx context.Context, remote *registry.Client, wish imageW
 func (e *Engine) try(ctx context.Context, remote *registry.Client, wish imageWish, failed string, emit func(api.Message)) (image.Image, error) {
 	id := "Image " + wish.ref
 	var began sync.Once
+	end := func() {}
+	defer func() { end() }()
 	progress := func(p fetch.Progress) {
 		began.Do(func() {
+			end = e.cfg.Effort.begin()
 			emit(api.Message{Progress: &api.Progress{ID: id, State: api.Working, Text: "Pulling"}})
 		})
 		if p.Layer == "" {

@@ -166,6 +166,7 @@ func (e *Engine) Save(ctx context.Context, req api.SaveRequest, se *server.Sessi
 // Load reads the images of an archive, from the session's input unless the
 // request names a file. It says what it loaded, a line each.
 func (e *Engine) Load(ctx context.Context, req api.LoadRequest, se *server.Session) (int, error) {
+	defer e.cfg.Effort.begin()()
 	images, err := manage.Load(ctx, e.images, req.Path, se.Stdin, manage.LoadOptions{Progress: func(p fetch.Progress) {
 		if p.Layer == "" {
 			return

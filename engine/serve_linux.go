@@ -20,10 +20,6 @@ import (
 // client before it ends.
 const idleGrace = 3 * time.Second
 
-// memoryTarget keeps the garbage collector from letting the heap grow to
-// multiples of the little that is alive.
-const memoryTarget = 24 << 20
-
 // ServeOptions of Serve.
 type ServeOptions struct {
 	Roots   state.Roots
@@ -35,7 +31,7 @@ type ServeOptions struct {
 // nothing is left to run or it is told to end. It returns the exit status that
 // the guard understands.
 func Serve(ctx context.Context, o ServeOptions) (status int, err error) {
-	debug.SetMemoryLimit(memoryTarget)
+	effort := newEffort()
 	link, err := guard.Connect()
 	if err != nil {
 		return 1, fmt.Errorf("serve: %w", err)
@@ -63,7 +59,7 @@ func Serve(ctx context.Context, o ServeOptions) (status int, err error) {
 	p := &process{o: o, link: link, data: data, end: make(chan int, 1)}
 	p.server = server.New(server.Options{Version: o.Version, Build: build, Log: o.Log, Idle: p.mayBeIdle, Outdated: p.outdated})
 	warn := func(err error) { o.Log.Warn(err.Error()) }
-	p.engine, err = Open(ctx, Config{Roots: o.Roots, Version: o.Version, Build: build, Guard: link, Idle: p.mayBeIdle, Warn: warn})
+	p.engine, err = Open(ctx, Config{Roots: o.Roots, Version: o.Version, Build: build, Guard: link, Idle: p.mayBeIdle, Warn: warn, Effort: effort})
 	if err != nil {
 		return 1, err
 	}

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -46,82 +46,110 @@ func (b *bench) comparePulls(t tool) error {
 	if err != nil {
 		return err
 	}
-	var plain, ours []time.Duration
+	var plain, ours pullTimes
 	var peak int64
 	for range min(5, b.runs) {
-		took, err := pullPlain(filepath.Join(b.dir, "plain"), host, img)
-		if err != nil {
+		if err := pullPlain(filepath.Join(b.dir, "plain"), host, img, &plain); err != nil {
 			return err
 		}
-		plain = append(plain, took)
 		if _, err := t.run(folder, "engine", "stop"); err != nil {
 			return err
 		}
-		if took, err = t.run(folder, "pull", "-q"); err != nil {
+		took, err := t.run(folder, "pull", "-q")
+		if err != nil {
 			return err
 		}
-		ours = append(ours, took)
-		if bytes, err := engineMemory("VmHWM"); err != nil {
+		e, err := observeEngine()
+		if err != nil {
 			return err
-		} else if bytes > peak {
-			peak = bytes
 		}
+		ours.wall, ours.cpu = append(ours.wall, took), append(ours.cpu, e.cpu)
+		peak = max(peak, e.peak)
 		if _, err := t.run(folder, "image", "rm", name); err != nil {
 			return err
 		}
 	}
-	p, o := median(plain), median(ours)
+	p, o := median(plain.wall), median(ours.wall)
 	b.report.value(t.name, bigPull, "of curl | tar xz", float64(o)/float64(p), 1.2,
-		fmt.Sprintf("%.1f of %.1f s, %d MB", o.Seconds(), p.Seconds(), img.size/1e6))
-	b.report.value(t.name, bigPullMemory, "MiB", float64(peak)/(1<<20), 100, "most that was resident")
+		fmt.Sprintf("%.1f of %.1f s, %.1f of %.1f s of processor time, %d MB",
+			o.Seconds(), p.Seconds(), median(ours.cpu).Seconds(), median(plain.cpu).Seconds(), img.size/1e6))
+	b.report.value(t.name, bigPullMemory, "MiB", float64(peak)/(1<<20), 100, "the most at any time")
 	return nil
 }
 
+// pullTimes are the times of several pulls.
+type pullTimes struct{ wall, cpu []time.Duration }
+
 // pullPlain is what a shell would do: no digest is checked and no blob kept.
-func pullPlain(dir, host string, img *bigImage) (time.Duration, error) {
+func pullPlain(dir, host string, img *bigImage, times *pullTimes) error {
 	defer os.RemoveAll(dir)
 	var script strings.Builder
 	script.WriteString("set -o pipefail\n")
 	for i, l := range img.layers {
 		into := filepath.Join(dir, strconv.Itoa(i))
 		if err := os.MkdirAll(into, 0o755); err != nil {
-			return 0, err
+			return err
 		}
 		fmt.Fprintf(&script, "curl -sf http://%s/v2/%s/blobs/%s | tar xz -C %s & all+=($!)\n", host, bigName, l.Digest, into)
 	}
 	script.WriteString("for one in ${all[@]}; do wait $one || exit; done\n")
-	began := time.Now()
 	var out bytes.Buffer
 	cmd := exec.Command("bash", "-c", script.String())
 	cmd.Stderr = &out
+	began := time.Now()
 	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("curl | tar xz: %w: %s", err, lastLines(out.String()))
+		return fmt.Errorf("curl | tar xz: %w: %s", err, lastLines(out.String()))
 	}
-	return time.Since(began), nil
+	times.wall = append(times.wall, time.Since(began))
+	times.cpu = append(times.cpu, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
+	return nil
 }
 
-// engineMemory reads a figure in kB of the engine's /proc/PID/status.
-func engineMemory(field string) (int64, error) {
+// engineUse is what an engine has taken since its start.
+type engineUse struct {
+	peak int64 // resident, in bytes
+	cpu  time.Duration
+}
+
+func observeEngine() (engineUse, error) {
 	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
-		return 0, err
+		return engineUse{}, err
 	}
 	for _, name := range names {
 		line, _ := os.ReadFile(name) // it may have ended
-		if args := strings.Split(string(line), "\x00"); len(args) < 3 || args[1] != "engine" || args[2] != "serve" {
-			continue
-		}
-		f, err := os.Open(filepath.Join(filepath.Dir(name), "status"))
-		if err != nil {
-			return 0, err
-		}
-		defer f.Close()
-		for lines := bufio.NewScanner(f); lines.Scan(); {
-			if rest, ok := strings.CutPrefix(lines.Text(), field+":"); ok {
-				kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-				return kib << 10, err
-			}
+		if args := strings.Split(string(line), "\x00"); len(args) > 2 && args[1] == "engine" && args[2] == "serve" {
+			return useOf(filepath.Dir(name))
 		}
 	}
-	return 0, fmt.Errorf("find the engine's %s: none runs", field)
+	return engineUse{}, errors.New("find the engine's process: none runs")
+}
+
+// tick is the unit of times in /proc/PID/stat, the same on all machines.
+const tick = 10 * time.Millisecond
+
+func useOf(proc string) (use engineUse, err error) {
+	status, err := os.ReadFile(filepath.Join(proc, "status"))
+	if err != nil {
+		return use, err
+	}
+	stat, err := os.ReadFile(filepath.Join(proc, "stat"))
+	if err != nil {
+		return use, err
+	}
+	_, peak, _ := strings.Cut(string(status), "\nVmHWM:")
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	if _, err := fmt.Sscan(peak, &use.peak); err != nil || len(fields) < 13 {
+		return use, fmt.Errorf("read %s: no VmHWM or times", proc)
+	}
+	use.peak <<= 10
+	for _, field := range fields[11:13] { // utime, stime
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return use, fmt.Errorf("read %s: %w", proc, err)
+		}
+		use.cpu += time.Duration(n) * tick
+	}
+	return use, nil
 }
