@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -36,7 +38,6 @@ func (e *Engine) Build(ctx context.Context, req api.BuildRequest, emit func(api.
 		b.readOnly = true
 		return b.check(ctx, services)
 	}
-	b.several = len(services) > 1
 	built, err := b.all(ctx, services)
 	res := api.BuildResult{Images: map[string]api.BuiltImage{}}
 	for name, img := range built {
@@ -76,8 +77,9 @@ type builds struct {
 	pins    pins
 	// readOnly builds nothing, also not for additional contexts.
 	readOnly bool
-	// several says that progress has to name services.
-	several bool
+	// single is the only service that was asked for: progress need not name
+	// it, and what is given is meant for it.
+	single string
 
 	mu   sync.Mutex
 	done map[string]func() (image.Image, error)
@@ -100,13 +102,16 @@ func (e *Engine) newBuilds(req *api.BuildRequest, emit func(api.Message)) (_ *bu
 
 // all builds services in parallel; the error names every one that failed.
 func (b *builds) all(ctx context.Context, services []string) (map[string]image.Image, error) {
+	if len(services) == 1 {
+		b.single = services[0]
+	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	built := map[string]image.Image{}
 	var errs []error
 	for _, name := range services {
 		wg.Go(func() {
-			img, err := b.service(ctx, name, nil)
+			img, err := b.service(ctx, name)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -121,22 +126,45 @@ func (b *builds) all(ctx context.Context, services []string) (map[string]image.I
 }
 
 // service builds one service, or waits for the build that is under way.
-// trail are the services that wait for it.
-func (b *builds) service(ctx context.Context, name string, trail []string) (image.Image, error) {
-	if slices.Contains(trail, name) {
-		return image.Image{}, &api.Error{Service: name, Message: "its build needs itself: " + strings.Join(append(trail, name), " -> ")}
+func (b *builds) service(ctx context.Context, name string) (image.Image, error) {
+	if err := buildsItself(b.req.Project, name, nil); err != nil { // would wait for itself
+		return image.Image{}, err
 	}
 	b.mu.Lock()
 	once := b.done[name]
 	if once == nil {
-		once = sync.OnceValues(func() (image.Image, error) { return b.build(ctx, name, append(slices.Clone(trail), name)) })
+		once = sync.OnceValues(func() (image.Image, error) { return b.build(ctx, name) })
 		b.done[name] = once
 	}
 	b.mu.Unlock()
 	return once()
 }
 
-func (b *builds) build(ctx context.Context, name string, trail []string) (image.Image, error) {
+// buildsItself says whether the build of a service needs its own image, by
+// additional contexts. trail are the services that need it.
+func buildsItself(p *compose.Project, name string, trail []string) error {
+	trail = append(slices.Clip(trail), name)
+	if slices.Contains(trail[:len(trail)-1], name) {
+		return &api.Error{
+			Service: name, Message: "its build needs itself: " + strings.Join(trail, " -> "),
+			Path: compose.Path("services", name, "build", "additional_contexts"),
+		}
+	}
+	d := p.Services[name].Build
+	if d == nil {
+		return nil
+	}
+	for _, key := range slices.Sorted(maps.Keys(d.AdditionalContexts)) {
+		if other, ok := strings.CutPrefix(d.AdditionalContexts[key], "service:"); ok {
+			if err := buildsItself(p, other, trail); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (b *builds) build(ctx context.Context, name string) (image.Image, error) {
 	s, ok := b.req.Project.Services[name]
 	if !ok || s.Build == nil {
 		return image.Image{}, &api.Error{Service: name, Message: "it has no build section"}
@@ -144,7 +172,7 @@ func (b *builds) build(ctx context.Context, name string, trail []string) (image.
 	s.Name = name
 	id := "Image " + imageName(b.req.Project.Name, name, &s)
 	b.emit(api.Message{Progress: &api.Progress{ID: id, State: api.Working, Text: api.Building}})
-	img, err := b.run(ctx, &s, id, trail)
+	img, err := b.run(ctx, &s, id)
 	if err != nil {
 		b.emit(api.Message{Progress: &api.Progress{ID: id, State: api.Failed, Text: "Error", Detail: firstLine(err.Error())}})
 		return img, buildError(name, err)
@@ -170,34 +198,53 @@ func buildError(service string, err error) error {
 	if errors.As(err, &step) && len(step.Log) > 0 {
 		out.Detail = strings.Split(strings.TrimRight(string(step.Log), "\n"), "\n")
 	}
-	var place *build.Fault
-	if errors.As(err, &place) && place.Excerpt() != "" {
-		out.Detail = append(out.Detail, strings.Split(strings.TrimRight(place.Excerpt(), "\n"), "\n")...)
+	for _, fault := range faults(err) {
+		out.Detail = append(out.Detail, excerptLines(fault.Excerpt())...)
 	}
 	return out
 }
 
-func (b *builds) run(ctx context.Context, s *compose.Service, id string, trail []string) (image.Image, error) {
-	req, err := b.request(ctx, s, trail)
+// faults are the places of a Dockerfile that an error is about.
+func faults(err error) []*build.Fault {
+	var several build.Faults
+	if errors.As(err, &several) {
+		return several
+	}
+	var one *build.Fault
+	if errors.As(err, &one) {
+		return []*build.Fault{one}
+	}
+	return nil
+}
+
+func excerptLines(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(strings.TrimRight(text, "\n"), "\n")
+}
+
+func (b *builds) run(ctx context.Context, s *compose.Service, id string) (image.Image, error) {
+	req, err := b.request(ctx, s)
 	if err != nil {
 		return image.Image{}, err
 	}
 	name := ""
-	if b.several {
+	if s.Name != b.single {
 		name = s.Name
 	}
 	return b.builder.Build(ctx, req, func(ev build.Event) { b.progress(id, name, ev) })
 }
 
-// progress passes a step's events on. name is the service's, where several are
-// built.
+// progress passes a step's events on. name is the service's, where not it alone
+// is built.
 func (b *builds) progress(id, name string, ev build.Event) {
 	if ev.State == build.Warning {
 		text := string(ev.Line)
 		if name != "" {
 			text = name + ": " + text
 		}
-		b.emit(api.Message{Notice: &api.Notice{Level: "warning", Text: text, Of: id}})
+		b.emit(api.Message{Notice: &api.Notice{Level: "warning", Text: text, Excerpt: ev.Excerpt, Of: id}})
 		return
 	}
 	p := &api.Progress{ID: ev.Title(name), Parent: id, State: api.Working, Text: "Running"}
@@ -215,7 +262,7 @@ func (b *builds) progress(id, name string, ev build.Event) {
 }
 
 // request turns a service's build section into a build.Request.
-func (b *builds) request(ctx context.Context, s *compose.Service, trail []string) (build.Request, error) {
+func (b *builds) request(ctx context.Context, s *compose.Service) (build.Request, error) {
 	d := s.Build
 	req := build.Request{
 		Resolve: b.pins.resolve,
@@ -234,7 +281,7 @@ func (b *builds) request(ctx context.Context, s *compose.Service, trail []string
 		req.Args = compose.Mapping{}
 	}
 	maps.Copy(req.Args, b.req.Args)
-	if b.several {
+	if s.Name != b.single {
 		// What is given for all need not mean something to each.
 		req.OptionalArgs = slices.Collect(maps.Keys(b.req.Args))
 	}
@@ -253,8 +300,12 @@ func (b *builds) request(ctx context.Context, s *compose.Service, trail []string
 		if req.Context, err = source.Parse(d.Context, b.req.WorkingDir); err != nil {
 			return req, err
 		}
+		if req.Context.Kind == source.KindStdin {
+			req.Context.Path = b.req.Stdin
+		}
 	}
-	if err := b.contexts(ctx, &req, d, trail); err != nil {
+	req.DockerfileName = dockerfileName(&req, b.req.WorkingDir)
+	if err := b.contexts(ctx, &req, d); err != nil {
 		return req, err
 	}
 	if req.SSH, err = b.ssh(d); err != nil {
@@ -272,6 +323,23 @@ func (b *builds) request(ctx context.Context, s *compose.Service, trail []string
 		req.Secrets = append(req.Secrets, build.Secret{ID: id, File: o.File, Value: []byte(o.Content)})
 	}
 	return req, nil
+}
+
+// dockerfileName is what messages call the Dockerfile: its path from where the
+// project is, so that what they say can be opened.
+func dockerfileName(req *build.Request, dir string) string {
+	if req.Inline != "" || req.Context.Kind != source.KindDir {
+		return ""
+	}
+	path := cmp.Or(req.Dockerfile, "Dockerfile")
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(req.Context.Path, path)
+	}
+	rel, err := filepath.Rel(dir, path)
+	if err != nil || strings.HasPrefix(rel, "../../..") {
+		return path
+	}
+	return rel
 }
 
 // ssh are the agents and keys that a build is given. One without a path is the
@@ -315,7 +383,7 @@ func caches(what string, texts []string, dir string) ([]build.CacheRef, error) {
 
 // contexts resolves additional_contexts; the image of another service is
 // built first.
-func (b *builds) contexts(ctx context.Context, req *build.Request, d *compose.Build, trail []string) error {
+func (b *builds) contexts(ctx context.Context, req *build.Request, d *compose.Build) error {
 	for _, name := range slices.Sorted(maps.Keys(d.AdditionalContexts)) {
 		spec, err := source.Parse(d.AdditionalContexts[name], b.req.WorkingDir)
 		if err != nil {
@@ -324,38 +392,16 @@ func (b *builds) contexts(ctx context.Context, req *build.Request, d *compose.Bu
 		if spec.Kind == source.KindService {
 			other := spec.Ref
 			if !b.readOnly {
-				if _, err := b.service(ctx, other, trail); err != nil {
+				if _, err := b.service(ctx, other); err != nil {
 					return err
 				}
 			}
 			s := b.req.Project.Services[other]
-			spec = source.Spec{Kind: source.KindImage, Ref: imageName(b.req.Project.Name, other, &s)}
+			spec = source.Spec{Kind: source.KindImage, Ref: imageName(b.req.Project.Name, other, &s), Built: true}
 		}
 		req.Contexts[name] = spec
 	}
 	return nil
-}
-
-// check lints the Dockerfiles of services.
-func (b *builds) check(ctx context.Context, services []string) (api.BuildResult, error) {
-	res := api.BuildResult{Images: map[string]api.BuiltImage{}}
-	var errs []error
-	for _, name := range services {
-		s := b.req.Project.Services[name]
-		s.Name = name
-		req, err := b.request(ctx, &s, []string{name})
-		if err == nil {
-			found, e := b.builder.Check(ctx, req)
-			for _, w := range found {
-				res.Findings = append(res.Findings, w.String())
-			}
-			err = e
-		}
-		if err != nil {
-			errs = append(errs, buildError(name, err))
-		}
-	}
-	return res, errors.Join(errs...)
 }
 
 // openBuilder opens the builder with the first build: nobody else pays for it.

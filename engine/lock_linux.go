@@ -126,7 +126,7 @@ func (e *Engine) References(ctx context.Context, req api.BuildRequest, emit func
 func (b *builds) references(ctx context.Context, name string) ([]api.BuildReference, error) {
 	s := b.req.Project.Services[name]
 	s.Name = name
-	req, err := b.request(ctx, &s, []string{name})
+	req, err := b.request(ctx, &s)
 	if err != nil {
 		return nil, err
 	}

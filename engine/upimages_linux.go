@@ -201,7 +201,6 @@ func (u *up) builtImages(ctx context.Context, services []string) (map[string]ima
 		return have, err
 	}
 	defer done()
-	b.several = len(missing) > 1
 	built, err := b.all(ctx, missing)
 	maps.Copy(have, built)
 	return have, err

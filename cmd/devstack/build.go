@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -128,6 +129,13 @@ func runBuild(ctx context.Context, e *env, req api.BuildRequest, o buildOptions)
 	if o.print {
 		return printBake(e, &req)
 	}
+	if readsStdin(&req) {
+		end, err := e.keepStdin(ctx, &req.Stdin)
+		if err != nil {
+			return fmt.Errorf("read build context from standard input: %w", err)
+		}
+		defer end()
+	}
 	c, err := e.dial(ctx)
 	if err != nil {
 		return err
@@ -138,9 +146,7 @@ func runBuild(ctx context.Context, e *env, req api.BuildRequest, o buildOptions)
 		res, err = c.Build(ctx, req, quietly(emit, o.quiet, o.quiet))
 		return err
 	})
-	for _, line := range res.Findings {
-		fmt.Fprintln(e.stdout, line)
-	}
+	printChecked(e.stdout, res.Findings)
 	if o.quiet {
 		for _, name := range slices.Sorted(maps.Keys(res.Images)) {
 			fmt.Fprintln(e.stdout, res.Images[name].ID)
@@ -150,6 +156,19 @@ func runBuild(ctx context.Context, e *env, req api.BuildRequest, o buildOptions)
 		return exitWith(exitGeneral)
 	}
 	return err
+}
+
+// printChecked prints what --check found, each with its place in the file.
+func printChecked(w io.Writer, found []api.Finding) {
+	for i, f := range found {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintln(w, render.Clean(f.Text))
+		for _, line := range f.Excerpt[min(1, len(f.Excerpt)):] { // the first repeats the place
+			fmt.Fprintln(w, "  "+render.Clean(line))
+		}
+	}
 }
 
 // buildArgs reads NAME=VALUE, or NAME for the environment's value.

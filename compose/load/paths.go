@@ -14,7 +14,7 @@ func (c *conformer) absolute(s string, place schema.Place) string {
 	}
 	switch place {
 	case schema.ContextPath:
-		if strings.Contains(s, "://") || strings.HasPrefix(s, "service:") || strings.HasPrefix(s, "github.com/") || strings.HasPrefix(s, "git@") {
+		if strings.Contains(s, "://") || strings.HasPrefix(s, "service:") || strings.HasPrefix(s, "github.com/") || strings.HasPrefix(s, "git@") || s == "-" {
 			return s
 		}
 	case schema.SourcePath:

@@ -77,7 +77,9 @@ type Progress struct {
 type Notice struct {
 	Level string `json:"level"` // "info", "warning"
 	Text  string `json:"text"`
-	Of    string `json:"of,omitempty"` // the ID of the Progress it belongs to
+	// Excerpt are lines of a file that Text is about.
+	Excerpt []string `json:"excerpt,omitempty"`
+	Of      string   `json:"of,omitempty"` // the ID of the Progress it belongs to
 }
 
 // Error is a failed operation as the client shows it.

@@ -32,20 +32,23 @@ type Credentials struct {
 
 // BuildRequest builds the images of services.
 type BuildRequest struct {
-	Project     *compose.Project `json:"project"`
-	Services    []string         `json:"services,omitempty"` // empty: all with a build section
-	WithDeps    bool             `json:"with_deps,omitempty"`
-	Args        compose.Mapping  `json:"args,omitempty"` // over each service's own
-	NoCache     bool             `json:"no_cache,omitempty"`
-	Pull        bool             `json:"pull,omitempty"`
-	Push        bool             `json:"push,omitempty"`
-	SSH         []compose.SSHKey `json:"ssh,omitempty"`
-	Memory      compose.Bytes    `json:"memory,omitempty"`
-	Check       bool             `json:"check,omitempty"`       // lint only
-	Epoch       *int64           `json:"epoch,omitempty"`       // SOURCE_DATE_EPOCH, seconds
-	WorkingDir  string           `json:"working_dir,omitempty"` // of the project, for relative contexts
-	Credentials Credentials      `json:"credentials,omitzero"`
-	Lock        *Lock            `json:"lock,omitempty"`
+	Project    *compose.Project `json:"project"`
+	Services   []string         `json:"services,omitempty"` // empty: all with a build section
+	WithDeps   bool             `json:"with_deps,omitempty"`
+	Args       compose.Mapping  `json:"args,omitempty"` // over each service's own
+	NoCache    bool             `json:"no_cache,omitempty"`
+	Pull       bool             `json:"pull,omitempty"`
+	Push       bool             `json:"push,omitempty"`
+	SSH        []compose.SSHKey `json:"ssh,omitempty"`
+	Memory     compose.Bytes    `json:"memory,omitempty"`
+	Check      bool             `json:"check,omitempty"`       // lint only
+	Epoch      *int64           `json:"epoch,omitempty"`       // SOURCE_DATE_EPOCH, seconds
+	WorkingDir string           `json:"working_dir,omitempty"` // of the project, for relative contexts
+	// Stdin is a file with what was read from standard input, for the context
+	// "-".
+	Stdin       string      `json:"stdin,omitempty"`
+	Credentials Credentials `json:"credentials,omitzero"`
+	Lock        *Lock       `json:"lock,omitempty"`
 }
 
 // Lock pins references by their canonical names.
@@ -59,8 +62,17 @@ type Lock struct {
 // BuildResult maps services to what was built for them.
 type BuildResult struct {
 	Images map[string]BuiltImage `json:"images"`
-	// Findings are the linter's, with file:line.
-	Findings []string `json:"findings,omitempty"`
+	// Findings are what a check found, by service and line.
+	Findings []Finding `json:"findings,omitempty"`
+}
+
+// Finding is something that a check has to say of a Dockerfile.
+type Finding struct {
+	Service string   `json:"service"`
+	Line    int      `json:"line,omitempty"` // 0: of the whole file
+	Rule    string   `json:"rule,omitempty"` // of the linter; "" is a fault: it cannot be built
+	Text    string   `json:"text"`           // with file:line
+	Excerpt []string `json:"excerpt,omitempty"`
 }
 
 // BuiltImage is one image that a build made.

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -161,6 +162,9 @@ func (o *opened) close() {
 	}
 }
 
+// ignored says whether the context's ignore file hides a path.
+func (o *opened) ignored(path string) bool { return o.tree != nil && o.tree.Ignores(path) }
+
 func (b *Builder) open(ctx context.Context, req *Request, platform ocispec.Platform, warn func(dockerfile.Warning)) (_ *opened, err error) {
 	o := &opened{}
 	defer func() {
@@ -174,7 +178,7 @@ func (b *Builder) open(ctx context.Context, req *Request, platform ocispec.Platf
 	}
 	if req.Context.Kind != "" {
 		o.tree, err = source.Open(ctx, req.Context, source.Options{
-			Dockerfile: name, Dir: b.solver.Sources(), Cache: b.solver.Digests, Stdin: req.Stdin, PlainModes: !req.KeepModes,
+			Dockerfile: name, Dir: b.solver.Sources(), Cache: b.solver.Digests, PlainModes: !req.KeepModes,
 			Secret: secrets(req.Secrets).value,
 		})
 		if err != nil {
@@ -190,8 +194,9 @@ func (b *Builder) open(ctx context.Context, req *Request, platform ocispec.Platf
 		name = "Dockerfile (inline)"
 	}
 	o.file, err = dockerfile.Parse(text, dockerfile.Options{
-		Name: filepath.Base(name), Args: args(req), Target: req.Target, Platform: platform, BuildPlatform: image.HostPlatform(),
+		Name: cmp.Or(req.DockerfileName, filepath.Base(name)), Args: args(req), Target: req.Target, Platform: platform, BuildPlatform: image.HostPlatform(),
 		IsContext: func(name string) bool { _, ok := req.Contexts[name]; return ok },
+		Ignored:   o.ignored,
 		Warn:      warn,
 	})
 	return o, err
@@ -266,7 +271,7 @@ func (b *Builder) buildOne(ctx context.Context, req Request, platform ocispec.Pl
 
 func (b *Builder) attempt(ctx context.Context, req Request, platform ocispec.Platform, tags []string, c *caching, emit func(Event)) (image.Image, error) {
 	o, err := b.open(ctx, &req, platform, func(w dockerfile.Warning) {
-		emit(Event{State: Warning, Name: w.Rule, Line: []byte(w.String())})
+		emit(Event{State: Warning, Name: w.Rule, Line: []byte(w.String()), Excerpt: w.Marked()})
 	})
 	if err != nil {
 		return image.Image{}, err
@@ -278,6 +283,9 @@ func (b *Builder) attempt(ctx context.Context, req Request, platform ocispec.Pla
 		emit(Event{State: Warning, Name: "UnusedBuildArg", Line: []byte("build argument " + name + " is not declared by any ARG")})
 	}
 	target, err := o.file.Target()
+	if err == nil {
+		err = o.file.Lint() // what stages say is known after they were built
+	}
 	if err != nil {
 		o.close()
 		return image.Image{}, err
@@ -459,7 +467,7 @@ func (b *Builder) Check(ctx context.Context, req Request) ([]dockerfile.Warning,
 			return found, err
 		}
 	}
-	return found, o.file.Lint()
+	return found, nil
 }
 
 // ImageUse is a place of a Dockerfile that names an image.

@@ -182,14 +182,15 @@ func TestContextKinds(t *testing.T) {
 	}
 	for name, r := range map[string]Request{
 		"tar":   {Context: source.Spec{Kind: source.KindTar, Path: tarball}},
-		"stdin": {Context: source.Spec{Kind: source.KindStdin}, Stdin: strings.NewReader(string(archive))},
+		"stdin": {Context: source.Spec{Kind: source.KindStdin, Path: tarball}},
 	} {
 		r.Args = dir.Args
 		if o := s.build(r); o.img.Digest != want.img.Digest || o.file("/ctx/f") != "f" {
 			t.Errorf("%s: %s, want %s", name, o.img.Digest, want.img.Digest)
 		}
 	}
-	r := Request{Context: source.Spec{Kind: source.KindStdin}, Stdin: strings.NewReader("FROM scratch\nCOPY <<a /a\nalone\na\n")}
+	write(t, filepath.Dir(tarball), map[string]string{"alone": "FROM scratch\nCOPY <<a /a\nalone\na\n"})
+	r := Request{Context: source.Spec{Kind: source.KindStdin, Path: filepath.Join(filepath.Dir(tarball), "alone")}}
 	if o := s.build(r); o.file("/a") != "alone\n" {
 		t.Error("a Dockerfile alone")
 	}

@@ -15,9 +15,11 @@ type Request struct {
 	Project    string      // that asks for it, for `du`; may be ""
 	Context    source.Spec // zero: none
 	Dockerfile string      // path in the context, or absolute; "" is "Dockerfile"
-	Inline     string      // the Dockerfile itself, instead
-	Target     string
-	Args       map[string]*string // without a value: as if it were not there
+	// DockerfileName is what messages call it; "" is its base name.
+	DockerfileName string
+	Inline         string // the Dockerfile itself, instead
+	Target         string
+	Args           map[string]*string // without a value: as if it were not there
 	// OptionalArgs need not be declared by any ARG.
 	OptionalArgs []string
 	Labels       map[string]string // over the Dockerfile's
@@ -48,8 +50,6 @@ type Request struct {
 	// Registry is the way to registries, with the credentials of whoever asks
 	// for the build; nil: the Builder's.
 	Registry *registry.Client
-	// Stdin is what a context of kind stdin reads.
-	Stdin interface{ Read([]byte) (int, error) }
 	// Resolve gives the reference to use for an image, as a lock file pins
 	// it; nil: as it is.
 	Resolve func(ref string) (string, error)
@@ -87,5 +87,8 @@ const (
 // Dockerfile.
 type StepError = solve.Error
 
-// Fault is something wrong at a place of a Dockerfile.
-type Fault = dockerfile.Error
+// Fault is something wrong at a place of a Dockerfile, Faults are several.
+type (
+	Fault  = dockerfile.Error
+	Faults = dockerfile.Errors
+)

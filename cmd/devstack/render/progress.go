@@ -89,16 +89,23 @@ func (p *plainProgress) Progress(e api.Progress) {
 func (p *plainProgress) Notice(n api.Notice) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	io.WriteString(p.w, noticeLine(n, p.o.Style)+"\n")
+	for _, line := range noticeLines(n, p.o.Style) {
+		io.WriteString(p.w, line+"\n")
+	}
 }
 
 func (p *plainProgress) Close() {}
 
-func noticeLine(n api.Notice, s Style) string {
+func noticeLines(n api.Notice, s Style) []string {
+	text := n.Text
 	if n.Level == "warning" {
-		return s.Yellow("warning:") + " " + n.Text
+		text = s.Yellow("warning:") + " " + text
 	}
-	return n.Text
+	lines := []string{text}
+	for _, line := range n.Excerpt {
+		lines = append(lines, Clean(line))
+	}
+	return lines
 }
 
 // jsonProgress writes an object a change, with Compose's keys.

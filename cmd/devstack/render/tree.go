@@ -118,7 +118,7 @@ func (t *tree) Progress(e api.Progress) {
 // Notice prints a line above the tree.
 func (t *tree) Notice(n api.Notice) {
 	t.mu.Lock()
-	t.lines = append(t.lines, noticeLine(n, t.o.Style))
+	t.lines = append(t.lines, noticeLines(n, t.o.Style)...)
 	t.dirty = true
 	t.mu.Unlock()
 	t.poke()

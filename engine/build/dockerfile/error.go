@@ -60,11 +60,24 @@ type Warning struct {
 	File    string
 	Lines   Lines
 	Message string
-	Excerpt string
+
+	source []string
 }
 
 func (w Warning) String() string {
 	return fmt.Sprintf("%s:%d: %s: %s", w.File, w.Lines.First, w.Rule, w.Message)
+}
+
+// Excerpt is like Error's.
+func (w Warning) Excerpt() string { return excerpt(w.File, w.source, w.Lines) }
+
+// Marked are the lines that it is about, numbered.
+func (w Warning) Marked() []string {
+	var out []string
+	for n := max(1, w.Lines.First); n <= min(w.Lines.Last, len(w.source)); n++ {
+		out = append(out, fmt.Sprintf("%4d | %s", n, w.source[n-1]))
+	}
+	return out
 }
 
 // around is how many lines an excerpt shows before and after those meant.

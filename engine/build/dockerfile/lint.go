@@ -37,10 +37,7 @@ func (f *File) openLinter(src []byte) error {
 		if f.o.Warn == nil {
 			return
 		}
-		lines := linesOf(at)
-		f.o.Warn(Warning{
-			Rule: rule, URL: url, File: f.Name, Lines: lines, Message: msg, Excerpt: excerpt(f.Name, f.source, lines),
-		})
+		f.o.Warn(Warning{Rule: rule, URL: url, File: f.Name, Lines: linesOf(at), Message: msg, source: f.source})
 	}
 	f.lint = linter.New(cfg)
 	return nil
@@ -141,13 +138,6 @@ func (f *File) lintPlatform(st instructions.Stage, p shell.ProcessWordResult, li
 		return
 	}
 	lint.Run(&linter.RuleFromPlatformFlagConstDisallowed, st.Location, linter.RuleFromPlatformFlagConstDisallowed.Format(p.Result))
-}
-
-// LintBase says that an image is of another platform than the one wanted.
-func (f *File) LintBase(s *Stage, want, got string) {
-	if want != got {
-		f.lint.Run(&linter.RuleInvalidBaseImagePlatform, s.location, linter.RuleInvalidBaseImagePlatform.Format(s.Base.Name, want, got))
-	}
 }
 
 func (e *stageEval) lintUnmatched(unmatched map[string]struct{}, at []parser.Range, lint *linter.Linter) {

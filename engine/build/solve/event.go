@@ -26,7 +26,8 @@ type Event struct {
 	// Index of Of is the place of the step in its stage, from 1.
 	Index, Of int
 	State     string
-	Line      []byte // of Log, without its end
+	Line      []byte   // of Log, without its end
+	Excerpt   []string // of a warning: the lines of the Dockerfile that it is about
 	Took      time.Duration
 }
 

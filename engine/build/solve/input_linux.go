@@ -73,7 +73,7 @@ func (in *input) open(ctx context.Context, r *stage, src dockerfile.Source, plat
 		in.result = &Result{File: dockerfile.StateOf(image.File{}), Epoch: b.epoch(time.Time{})}
 		return nil
 	case src.Kind == dockerfile.Image:
-		in.result, err = b.image(ctx, r, src.Name, platform)
+		in.result, err = b.image(ctx, r, source.Spec{Ref: src.Name}, platform)
 		return err
 	case src.Name == "":
 		if b.req.Context == nil {
@@ -84,7 +84,7 @@ func (in *input) open(ctx context.Context, r *stage, src dockerfile.Source, plat
 	}
 	spec := b.req.Contexts[src.Name]
 	if spec.Kind == source.KindImage {
-		in.result, err = b.image(ctx, r, spec.Ref, platform)
+		in.result, err = b.image(ctx, r, spec, platform)
 		return err
 	}
 	in.tree, err = source.Open(ctx, spec, source.Options{
@@ -98,16 +98,16 @@ func (in *input) open(ctx context.Context, r *stage, src dockerfile.Source, plat
 }
 
 // image gets an image and makes it the result that a stage is built on.
-func (b *build) image(ctx context.Context, r *stage, ref string, platform ocispec.Platform) (*Result, error) {
-	pinned := ref
-	if b.req.ResolveImage != nil {
+func (b *build) image(ctx context.Context, r *stage, spec source.Spec, platform ocispec.Platform) (*Result, error) {
+	ref, pinned := spec.Ref, spec.Ref
+	if b.req.ResolveImage != nil && !spec.Built {
 		var err error
 		if pinned, err = b.req.ResolveImage(ref); err != nil {
 			return nil, err
 		}
 	}
 	if id := digest.Digest(pinned); id.Validate() == nil {
-		img, err := b.s.Images.Lookup(ctx, pinned) // of another service's build
+		img, err := b.s.Images.Lookup(ctx, pinned) // FROM an image by its ID
 		if err != nil {
 			return nil, err
 		}
@@ -128,7 +128,10 @@ func (b *build) image(ctx context.Context, r *stage, ref string, platform ocispe
 			})
 		},
 	}
-	if b.req.Pull {
+	switch {
+	case spec.Built:
+		o.Policy = fetch.Never
+	case b.req.Pull:
 		o.Policy = fetch.Always
 	}
 	img, err := fetch.Ensure(ctx, b.s.Images, pinned, o)

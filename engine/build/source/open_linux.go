@@ -25,10 +25,7 @@ func Open(ctx context.Context, s Spec, o Options) (*Tree, error) {
 	case KindTar:
 		return openTar(ctx, s.Path, o)
 	case KindStdin:
-		if o.Stdin == nil {
-			return nil, fmt.Errorf("open %s: there is no standard input", o.Name)
-		}
-		return openStream(ctx, o.Stdin, o)
+		return openStdin(ctx, s.Path, o)
 	case KindGit:
 		return openGit(ctx, s, o)
 	case KindURL:

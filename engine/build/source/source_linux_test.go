@@ -1,7 +1,6 @@
 package source_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -156,20 +155,23 @@ func TestContextsThatAreArchives(t *testing.T) {
 	file := filepath.Join(tree(t, nil), "c.tar")
 	must(t, os.WriteFile(file, data, 0o644))
 	work := tree(t, nil)
-	for _, spec := range []source.Spec{{Kind: source.KindTar, Path: file}, {Kind: source.KindStdin}} {
-		tr, err := source.Open(t.Context(), spec, source.Options{Dir: work, Stdin: bytes.NewReader(data)})
+	for _, spec := range []source.Spec{{Kind: source.KindTar, Path: file}, {Kind: source.KindStdin, Path: file}} {
+		tr, err := source.Open(t.Context(), spec, source.Options{Dir: work})
 		must(t, err)
 		if got := walk(t, tr); got != ".dockerignore Dockerfile a" {
 			t.Errorf("%s: %s", spec, got)
 		}
 		must(t, tr.Close())
 	}
-	tr := open(t, source.Spec{Kind: source.KindStdin}, source.Options{Dir: work, Stdin: strings.NewReader("FROM scratch\n")})
+	stdin := source.Spec{Kind: source.KindStdin, Path: filepath.Join(filepath.Dir(file), "stdin")}
+	must(t, os.WriteFile(stdin.Path, []byte("FROM scratch\n"), 0o644))
+	tr := open(t, stdin, source.Options{Dir: work})
 	if got := walk(t, tr); got != "Dockerfile" {
 		t.Error(got)
 	}
 	for text, want := range map[string]string{"": "it is empty", "\x1f\x8bbroken": "gzip"} {
-		if _, err := source.Open(t.Context(), source.Spec{Kind: source.KindStdin}, source.Options{Dir: work, Stdin: strings.NewReader(text)}); err == nil || !strings.Contains(err.Error(), want) {
+		must(t, os.WriteFile(stdin.Path, []byte(text), 0o644))
+		if _, err := source.Open(t.Context(), stdin, source.Options{Dir: work}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

@@ -28,9 +28,11 @@ const (
 // Spec names a source.
 type Spec struct {
 	Kind Kind
-	Path string // dir, tar: absolute
+	Path string // dir, tar: absolute; stdin: a file with what was read from it
 	URL  string // git: the remote; url
 	Ref  string // git: branch, tag or commit, "" the default branch; image, stage, service: its name
+
+	Built bool // image: it was built here, and is not looked for in a registry
 
 	Subdir         string // git: the directory in it that is the context
 	Checksum       string // git: commit or its beginning; url: "sha256:..."

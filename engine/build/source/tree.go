@@ -73,8 +73,6 @@ type Options struct {
 	Dir string
 	// Cache remembers digests between builds; nil: none.
 	Cache *Cache
-	// Stdin is what KindStdin reads.
-	Stdin interface{ Read([]byte) (int, error) }
 	// Client fetches URLs; nil: http.DefaultTransport with a timeout for headers.
 	Client *http.Client
 	// Env is added to the environment of git (SSH_AUTH_SOCK, GIT_SSH_COMMAND).

@@ -65,6 +65,12 @@ func (t *Tree) Close() error {
 // Revision is the commit that a git tree is of, and its time; "" for others.
 func (t *Tree) Revision() (commit string, when time.Time) { return t.revision, t.when }
 
+// Ignores says whether the ignore file leaves a path out of the Tree.
+func (t *Tree) Ignores(path string) bool {
+	ignored, err := t.ignore.Ignores(path)
+	return err == nil && ignored
+}
+
 // Name is what errors call the Tree.
 func (t *Tree) Name() string { return t.name }
 

@@ -125,6 +125,19 @@ func openTar(ctx context.Context, path string, o Options) (*Tree, error) {
 	return openStream(ctx, f, o)
 }
 
+// openStdin opens what a client has read from its standard input.
+func openStdin(ctx context.Context, path string, o Options) (*Tree, error) {
+	if path == "" {
+		return nil, fmt.Errorf("open %s: there is no standard input here: `devstack build` reads it", o.Name)
+	}
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", o.Name, err)
+	}
+	defer f.Close()
+	return openStream(ctx, f, o)
+}
+
 func openRegular(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
