@@ -146,6 +146,7 @@ func runInside(t *testing.T, script string) {
 	cmds["registry"] = serveRegistry(t)
 	cmds["terminal"] = cmdTerminal
 	cmds["underload"] = cmdUnderLoad
+	cmds["mirrored"] = cmdMirrored
 	testscript.Run(t, testscript.Params{
 		Files: []string{script},
 		Setup: func(env *testscript.Env) error {

@@ -29,6 +29,10 @@ type Options struct {
 	// missing secret, a port wanted twice. `config` prints such a project.
 	Render bool
 
+	// KeepLinks leaves symlinks in the paths of watch rules as they are, where
+	// Compose follows the first: they are watched as well then.
+	KeepLinks bool
+
 	// Parts of the work that `config` can leave out. A project without them is
 	// for the eye and not for the engine.
 	NoNormalize      bool // no defaults: default network, real names, implied dependencies

@@ -31,7 +31,7 @@ func (c *conformer) absolute(s string, place schema.Place) string {
 		return s
 	}
 	s = filepath.Join(c.base, s)
-	if place == schema.WatchPath {
+	if place == schema.WatchPath && !c.ld.opts.KeepLinks {
 		s = followLink(s)
 	}
 	return s

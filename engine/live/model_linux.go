@@ -21,7 +21,7 @@ func Load(ctx context.Context, req api.WatchRequest) (*compose.Project, error) {
 	o := req.Load
 	p, _, err := load.Load(ctx, load.Options{
 		Files: o.Files, WorkingDir: o.Cwd, ProjectDirectory: o.ProjectDirectory, ProjectName: o.ProjectName,
-		EnvFiles: o.EnvFiles, Profiles: o.Profiles, Services: req.Services, Environ: o.Environ,
+		EnvFiles: o.EnvFiles, Profiles: o.Profiles, Services: req.Services, Environ: o.Environ, KeepLinks: true,
 	})
 	return p, loadError(err)
 }

@@ -34,7 +34,9 @@ func Compile(p *compose.Project, o Options) (*Rules, []Finding) {
 			models.add(f.Path, f.Kind, s)
 		}
 	}
-	return &Rules{rules: c.rules, model: models.files}, c.findings
+	r := &Rules{rules: c.rules, model: models.files, links: newLinks(o.EvalSymlinks)}
+	r.links.part(r.scopes())
+	return r, c.findings
 }
 
 type compiler struct {

@@ -23,8 +23,22 @@ type RuleVerdict struct {
 }
 
 // Explain looks at every rule whose path holds the given one; where there is
-// none, at no rule.
+// none, at no rule. The path may also lead there by other links than a rule's.
 func (r *Rules) Explain(path string) Explanation {
+	e := r.explain(path)
+	if e.Model != nil || len(e.Rules) > 0 {
+		return e
+	}
+	real := r.links.resolve(path)
+	for _, s := range r.scopes() {
+		if rel, ok := below(r.links.resolve(s.base), real); ok {
+			return r.explain(filepath.Join(s.base, filepath.FromSlash(rel)))
+		}
+	}
+	return e
+}
+
+func (r *Rules) explain(path string) Explanation {
 	e := Explanation{Path: path}
 	if i := slices.IndexFunc(r.model, func(f ModelFile) bool { return f.Path == path }); i >= 0 {
 		e.Model = &r.model[i]

@@ -162,7 +162,7 @@ func (d *Detector) forget(at time.Time) {
 // Mute is the rules without a path, and what is in it, for a service: what a
 // feedback loop asks for.
 func (r *Rules) Mute(service, path string) *Rules {
-	out := &Rules{rules: slices.Clone(r.rules), model: r.model}
+	out := &Rules{rules: slices.Clone(r.rules), model: r.model, links: r.links}
 	for i, x := range out.rules {
 		if x.Service != service {
 			continue

@@ -6,9 +6,29 @@ import (
 	"slices"
 )
 
-// Roots are what has to be watched for the rules and the model: no root is
-// within another.
+// Roots are what has to be watched for the rules and the model. No root is
+// within another, unless a link leads to it.
 func (r *Rules) Roots() []Root {
+	scopes := r.scopes()
+	slices.SortStableFunc(scopes, func(a, b *scope) int { return cmp.Compare(key(a.base), key(b.base)) })
+	var groups [][]*scope // each with its root first
+	for _, s := range scopes {
+		i := slices.IndexFunc(groups, func(g []*scope) bool { return r.links.holds(g[0].base, s.base) })
+		if i < 0 {
+			groups = append(groups, []*scope{s})
+			continue
+		}
+		groups[i] = append(groups[i], s)
+	}
+	out := make([]Root, len(groups))
+	for i, g := range groups {
+		out[i] = Root{Path: g[0].base, Skip: skip(g[0].base, g)}
+	}
+	return out
+}
+
+// scopes are those of the rules and of the model.
+func (r *Rules) scopes() []*scope {
 	scopes := make([]*scope, 0, len(r.rules)+len(r.model))
 	for _, x := range r.rules {
 		scopes = append(scopes, &x.scope)
@@ -16,21 +36,7 @@ func (r *Rules) Roots() []Root {
 	for _, f := range r.model {
 		scopes = append(scopes, &scope{base: f.Path})
 	}
-	slices.SortStableFunc(scopes, func(a, b *scope) int { return cmp.Compare(key(a.base), key(b.base)) })
-	var out []Root
-	for i := 0; i < len(scopes); {
-		top := scopes[i].base
-		n := i + 1
-		for n < len(scopes) {
-			if _, ok := below(top, scopes[n].base); !ok {
-				break
-			}
-			n++
-		}
-		out = append(out, Root{Path: top, Skip: skip(top, scopes[i:n])})
-		i = n
-	}
-	return out
+	return scopes
 }
 
 // key sorts a directory right before what is in it.

@@ -24,7 +24,7 @@ type Options struct {
 	ReadFile func(path string) ([]byte, error)
 	// Stat tells files from directories.
 	Stat func(path string) (fs.FileInfo, error)
-	// EvalSymlinks finds the real path of a build context.
+	// EvalSymlinks finds the real paths of build contexts and of what is watched.
 	EvalSymlinks func(path string) (string, error)
 	// Image is what is known of a base image: its WORKDIR, ENTRYPOINT and CMD.
 	Image func(ref string) (Image, bool)
@@ -82,6 +82,7 @@ type Finding struct {
 type Rules struct {
 	rules []*Rule
 	model []ModelFile
+	links *links
 }
 
 // All are the rules by service and in the order in which they are declared.

@@ -181,6 +181,47 @@ func TestRoots(t *testing.T) {
 	}
 }
 
+// TestLinks has a rule and a file of the model behind links that are in the
+// tree of another rule.
+func TestLinks(t *testing.T) {
+	o := world()
+	o.EvalSymlinks = func(p string) (string, error) {
+		for link, to := range map[string]string{"/p/link": "/data", "/p/.env": "/secret/env", "/p": "/p", "/home": "/p"} {
+			if rel, ok := below(link, p); ok && (link != "/p" || !strings.HasPrefix(rel, "link") && rel != ".env") {
+				return path.Join(to, rel), nil
+			}
+		}
+		return "", fs.ErrNotExist
+	}
+	s := declared(
+		compose.WatchRule{Path: "/p", Action: Sync, Target: "/app"},
+		compose.WatchRule{Path: "/p/link/tree", Action: Restart},
+		compose.WatchRule{Path: "/p/link/tree/sub", Action: Sync, Target: "/sub"},
+	)
+	p := project(map[string]compose.Service{"web": s})
+	p.WorkingDir = "/p"
+	r, _ := Compile(p, o)
+	var got []string
+	for _, root := range r.Roots() {
+		got = append(got, root.Path)
+	}
+	if want := []string{"/p", "/p/.env", "/p/link/tree"}; !slices.Equal(got, want) {
+		t.Errorf("roots %v, not %v", got, want)
+	}
+	for path, want := range map[string]string{
+		"/p/link": "sync /app/link", "/p/link/tree": "restart", "/p/link/tree/x": "restart", "/p/link/tree/sub/y": "restart, sync /sub/y", "/p/a": "sync /app/a",
+	} {
+		if got := hits(r, path); got != want {
+			t.Errorf("%s: %s, not %s", path, got, want)
+		}
+	}
+	for path, want := range map[string]string{"/home/a": "copied to /app/a", "/data/tree/sub/y": "copied to /sub/y", "/secret/env": "is a env file", "/x": "nothing"} {
+		if got := r.Explain(path).String(); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", path, got)
+		}
+	}
+}
+
 func TestFindings(t *testing.T) {
 	hook := &compose.Hook{Command: []string{"x"}}
 	s := compose.Service{

@@ -22,6 +22,7 @@ type scope struct {
 	include *patterns
 	ignores []*patterns
 	muted   []string // paths that are left out because of a feedback loop
+	links   []string // below base, that lead to what others are about
 }
 
 // patterns are those of one place: a .dockerignore or a rule's list.
@@ -48,7 +49,7 @@ const (
 // judge says whether the rule is about a path, and which patterns ignore it.
 func (s *scope) judge(p string) (verdict, *patterns) {
 	rel, ok := below(s.base, p)
-	if !ok {
+	if !ok || s.behind(p) {
 		return outside, nil
 	}
 	if s.glob != nil && (rel == "" || !s.glob.match(rel)) {
@@ -72,6 +73,17 @@ func (s *scope) judge(p string) (verdict, *patterns) {
 		}
 	}
 	return matched, nil
+}
+
+// behind says whether a path is only there by a link: the link itself is all
+// that the rule is about.
+func (s *scope) behind(p string) bool {
+	for _, link := range s.links {
+		if rel, ok := below(link, p); ok && rel != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // wants says whether a path has to be looked at for the rule's sake: for a

@@ -15,17 +15,12 @@ import (
 // symlinks lead. Each difference is a line; none is nil. skip leaves out paths
 // (relative, with "/"), directories with all that is in them; it may be nil.
 func Diff(host, target string, skip func(rel string) bool) ([]string, error) {
-	host, err := filepath.EvalSymlinks(host)
-	if err != nil {
-		return nil, err
-	}
-	if target, err = filepath.EvalSymlinks(target); err != nil {
-		return nil, err
-	}
 	var out []string
 	seen := map[string]bool{}
 	walk := func(root string, visit func(rel string, d fs.DirEntry) error) error {
-		return filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		// With a slash at its end root is followed if it is a link, by the kernel:
+		// /proc/PID/root leads somewhere else than it says.
+		return filepath.WalkDir(root+"/", func(p string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
@@ -42,7 +37,7 @@ func Diff(host, target string, skip func(rel string) bool) ([]string, error) {
 			return visit(rel, d)
 		})
 	}
-	err = walk(host, func(rel string, _ fs.DirEntry) error {
+	err := walk(host, func(rel string, _ fs.DirEntry) error {
 		seen[rel] = true
 		what, err := differs(filepath.Join(host, rel), filepath.Join(target, rel))
 		if what != "" {

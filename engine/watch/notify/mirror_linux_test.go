@@ -44,7 +44,7 @@ func newMirror(t *testing.T, host string, o notify.Options) *mirror {
 func newMirrorSkip(t *testing.T, host string, o notify.Options, skip func(string, bool) bool) *mirror {
 	t.Helper()
 	m := &mirror{t: t, host: host, target: memory(t)}
-	o.Roots = []watch.Root{{Path: host, Skip: skip}}
+	o.Roots = append(o.Roots, watch.Root{Path: host, Skip: skip})
 	if o.Notice == nil {
 		o.Notice = func(n notify.Notice) { t.Log("notice:", n.Text) }
 	}
@@ -75,7 +75,7 @@ func (m *mirror) sync(paths func(func(string) bool), o apply.Options) {
 	var ops []watch.Op
 	for p := range paths {
 		rel, err := filepath.Rel(m.host, p)
-		if err != nil || rel == "." {
+		if err != nil || rel == "." || strings.HasPrefix(rel, "..") {
 			continue
 		}
 		ops = append(ops, watch.Op{Source: p, Target: "/" + rel})
@@ -342,6 +342,27 @@ func TestRelink(t *testing.T) {
 	if _, err := os.Stat(m.target + "/only1"); !os.IsNotExist(err) {
 		t.Errorf("only1 is still there: %v", err)
 	}
+}
+
+// TestRelinkAbove turns the symlink that leads to the root's parent, after the
+// root was gone for a while, beside files that are watched for themselves.
+func TestRelinkAbove(t *testing.T) {
+	base := t.TempDir()
+	write(t, base+"/real/tree/f", "1")
+	write(t, base+"/compose.yaml", "1")
+	must(t, os.Symlink("real", base+"/link"))
+	m := newMirror(t, base+"/link/tree", notify.Options{Roots: []watch.Root{{Path: base + "/compose.yaml"}, {Path: base + "/.env"}}})
+	m.settle()
+	must(t, os.RemoveAll(base+"/real/tree"))
+	<-m.more()
+	write(t, base+"/real/tree/again/f", "back")
+	m.settle()
+	write(t, base+"/other/tree/x/f", "other")
+	must(t, os.Symlink("other", base+"/link2"))
+	must(t, os.Rename(base+"/link2", base+"/link"))
+	m.settle()
+	write(t, base+"/other/tree/x/f", "2")
+	m.settle()
 }
 
 func git(t *testing.T, dir string, args ...string) {

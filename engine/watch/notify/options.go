@@ -8,7 +8,7 @@ import (
 
 // Options are what to watch and how.
 type Options struct {
-	Roots []watch.Root // none within another
+	Roots []watch.Root // none within another, but by a link
 	// State is the file that keeps the index; "": nothing is kept, and the
 	// tree as it is at Open is where changes begin.
 	State string

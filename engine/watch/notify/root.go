@@ -25,6 +25,7 @@ type root struct {
 	anchors []anchor
 	gitLock string // of the repository that the root is in; "" if none
 	fresh   bool   // nothing is known of it: what is there is how it begins
+	known   bool   // the state names it
 }
 
 // anchor is a name in a directory, which is a real path.
@@ -82,6 +83,15 @@ func (r *root) parent(rel string) (*dir, string) {
 		d, rel = d.child(name), rest
 	}
 	return nil, ""
+}
+
+// dir finds a directory of the index, nil if there is none.
+func (r *root) dir(rel string) *dir {
+	parent, name := r.parent(rel)
+	if parent == nil {
+		return nil
+	}
+	return parent.child(name)
 }
 
 // place is where a root is at the moment.

@@ -81,6 +81,10 @@ func openState(path string, roots []*root) (*state, error) {
 		return nil, fmt.Errorf("read the state of watching: %w", err)
 	}
 	s.file, s.base = f, end
+	for _, r := range roots {
+		// Within a root that was watched, but behind a link: it was not seen.
+		r.fresh = r.fresh || !r.known && r.top.get("").kind == 0
+	}
 	return s, nil
 }
 
@@ -90,6 +94,7 @@ func restore(roots []*root, rec record) {
 		if rec.kind == rootKind {
 			if strings.HasPrefix(r.Path+"/", strings.TrimSuffix(rec.path, "/")+"/") {
 				r.fresh = false
+				r.known = r.known || r.Path == rec.path
 			}
 			continue
 		}

@@ -219,6 +219,13 @@ func (w *Watcher) unwatch(real string, d *dir) {
 	if w.ids[d.id] != real {
 		return // it has another name by now, and is watched by that
 	}
+	for _, r := range w.roots { // one that leads here by a link
+		if rel, ok := r.rel(real); ok {
+			if o := r.dir(rel); o != nil && o != d && o.watched {
+				return
+			}
+		}
+	}
 	delete(w.ids, d.id)
 	if w.fs != nil {
 		_ = w.fs.Remove(real) // it may be gone already

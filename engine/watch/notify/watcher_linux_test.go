@@ -143,6 +143,35 @@ func TestFileRoot(t *testing.T) {
 	expect(t, w, "file changed")
 }
 
+// TestOverlap has two roots with one tree, of which one is led elsewhere.
+func TestOverlap(t *testing.T) {
+	dir := memory(t)
+	write(t, dir+"/real/tree/f", "1")
+	write(t, dir+"/other/tree/g", "1")
+	must(t, os.Symlink("real", dir+"/link"))
+	w := open(t, notify.Options{Roots: roots(dir, dir+"/link/tree")})
+	changes := func(want string) {
+		t.Helper()
+		b, _ := next(t, w)
+		var got []string
+		for _, c := range b.Changes {
+			got = append(got, strings.TrimPrefix(c.Path, dir)+" "+c.Event.String())
+		}
+		if d := cmp.Diff(want, strings.Join(got, ", ")); d != "" {
+			t.Errorf("batch (-want +got):\n%s", d)
+		}
+	}
+	write(t, dir+"/real/tree/f", "2")
+	changes("/link/tree/f changed, /real/tree/f changed")
+	must(t, os.Symlink("other", dir+"/next"))
+	must(t, os.Rename(dir+"/next", dir+"/link"))
+	changes("/link changed, /link/tree/f removed, /link/tree/g created")
+	write(t, dir+"/real/tree/f", "3")
+	changes("/real/tree/f changed")
+	write(t, dir+"/other/tree/g", "2")
+	changes("/link/tree/g changed, /other/tree/g changed")
+}
+
 // TestState finds what changed while nobody watched, and what was reported
 // but not committed.
 func TestState(t *testing.T) {
