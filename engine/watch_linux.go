@@ -37,6 +37,7 @@ type watching struct {
 	state     *api.WatchReport // that it is ready, for who joins later
 	err       error            // why it ended
 	detached  bool
+	ending    bool // it was told to end: who comes now gets a new one
 	followers map[*func(api.Message)]bool
 }
 
@@ -90,12 +91,24 @@ func (w *watching) failure() error {
 	return w.err
 }
 
+func (w *watching) isEnding() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ending
+}
+
 // startWatch is the project's watch, begun if there is none, with one more
 // follower, and its state if it was ready before.
 func (e *Engine) startWatch(req api.WatchRequest, follower *func(api.Message)) (*watching, *api.WatchReport, error) {
 	e.watches.mu.Lock()
 	defer e.watches.mu.Unlock()
 	w := e.watches.of[req.Name]
+	for w != nil && w.isEnding() {
+		e.watches.mu.Unlock()
+		<-w.ended
+		e.watches.mu.Lock()
+		w = e.watches.of[req.Name]
+	}
 	if w == nil {
 		ctx, stop := context.WithCancel(context.Background())
 		w = &watching{
@@ -143,10 +156,13 @@ func (e *Engine) runWatch(ctx context.Context, w *watching) {
 
 // leave ends what a follower began, unless others follow or it is detached.
 func (e *Engine) leave(w *watching, follower *func(api.Message)) {
+	e.watches.mu.Lock() // nobody joins meanwhile
 	w.mu.Lock()
 	delete(w.followers, follower)
 	last := len(w.followers) == 0 && !w.detached
+	w.ending = w.ending || last
 	w.mu.Unlock()
+	e.watches.mu.Unlock()
 	if last {
 		w.stop()
 		<-w.ended
@@ -162,6 +178,9 @@ func (e *Engine) unwatch(name string) bool {
 	if w == nil {
 		return false
 	}
+	w.mu.Lock()
+	w.ending = true
+	w.mu.Unlock()
 	w.stop()
 	<-w.ended
 	return true
