@@ -26,6 +26,7 @@ type env struct {
 	signals *signals
 	// project is the one that was loaded last; report uses it to place errors.
 	project *compose.Project
+	remotes *remotes // made by the first load
 }
 
 // globalFlags come before the verb.

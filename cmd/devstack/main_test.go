@@ -54,6 +54,7 @@ func setup(env *testscript.Env) error {
 		// A program built with -race would sleep for a second at its end.
 		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"),
 	)
+	env.Values[gitServerKey{}] = &gitServer{}
 	return os.MkdirAll(filepath.Join(env.WorkDir, "home"), 0o777)
 }
 
@@ -62,6 +63,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"distribution": cmdDistribution,
 		"fakeengine":   cmdFakeEngine,
+		"gitserver":    cmdGitServer,
 		"httpget":      cmdHTTPGet,
 		"ocilayout":    cmdOCILayout,
 		"waitfor":      cmdWaitFor,
@@ -128,7 +130,12 @@ func cmdHTTPGet(ts *testscript.TestScript, neg bool, args []string) {
 	re := regexp.MustCompile("(?m)" + args[1])
 	client := http.Client{Timeout: 5 * time.Second}
 	get := func() error {
-		resp, err := client.Get(args[0])
+		req, err := http.NewRequest(http.MethodGet, args[0], nil)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Accept", "*/*, application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json")
+		resp, err := client.Do(req)
 		if err != nil {
 			return err
 		}

@@ -44,6 +44,7 @@ func (e *env) loadOptions() load.Options {
 		Profiles:         e.flags.profiles,
 		Environ:          e.environ,
 		Stdin:            e.stdin,
+		Remote:           e.remote(),
 	}
 }
 

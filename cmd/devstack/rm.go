@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -75,6 +75,21 @@ func removable(ctx context.Context, c *client.Client, req api.ServiceRequest) (n
 	return names, err
 }
 
+// readLine reads up to the end of a line and no byte more: another question
+// may follow.
+func readLine(r io.Reader) string {
+	var line []byte
+	for b := make([]byte, 1); ; {
+		n, err := r.Read(b)
+		if n == 1 && b[0] != '\n' {
+			line = append(line, b[0])
+		}
+		if err != nil || n == 1 && b[0] == '\n' {
+			return string(line)
+		}
+	}
+}
+
 // confirm asks a yes-or-no question; nothing typed means no. Whoever pipes the
 // answer in is only told what it is about.
 func (e *env) confirm(question string) bool {
@@ -84,7 +99,6 @@ func (e *env) confirm(question string) bool {
 		question += "\n"
 	}
 	fmt.Fprint(e.stdout, question)
-	answer, _ := bufio.NewReader(e.stdin).ReadString('\n') // end of input means no
-	answer = strings.ToLower(strings.TrimSpace(answer))
+	answer := strings.ToLower(strings.TrimSpace(readLine(e.stdin))) // end of input means no
 	return answer == "y" || answer == "yes"
 }

@@ -58,6 +58,7 @@ func verbs() []verb {
 		{"port", newPortCmd},
 		{"prune", newPruneCmd},
 		{"ps", newPsCmd},
+		{"publish", newPublishCmd},
 		{"pull", newPullCmd},
 		{"push", newPushCmd},
 		{"restart", newRestartCmd},

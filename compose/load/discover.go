@@ -39,19 +39,21 @@ func (ld *loader) find() ([]string, error) {
 			ld.env[k] = v
 		}
 	}
-	var paths []string
-	for _, f := range ld.opts.Files {
-		if f != "-" {
-			f = ld.in(ld.cwd, f)
-		}
-		paths = append(paths, f)
+	paths, err := ld.located(ld.opts.Files)
+	if err != nil {
+		return nil, err
 	}
 	start := ld.projectDir(paths)
+	if len(paths) > 0 && ld.remote[paths[0]].ref != "" {
+		start = ld.projectDir(nil) // at first the user's own .env
+	}
 	if err := ld.environment(start); err != nil {
 		return nil, err
 	}
 	if len(paths) == 0 {
-		paths = ld.fromVariable()
+		if paths, err = ld.fromVariable(); err != nil {
+			return nil, err
+		}
 	}
 	if len(paths) == 0 {
 		paths = ld.discover(start)
@@ -82,23 +84,16 @@ func (ld *loader) projectDir(paths []string) string {
 }
 
 // fromVariable reads COMPOSE_FILE.
-func (ld *loader) fromVariable() []string {
+func (ld *loader) fromVariable() ([]string, error) {
 	list := ld.env["COMPOSE_FILE"]
 	if list == "" {
-		return nil
+		return nil, nil
 	}
 	sep := ld.env["COMPOSE_PATH_SEPARATOR"]
 	if sep == "" {
 		sep = string(os.PathListSeparator)
 	}
-	var paths []string
-	for _, p := range strings.Split(list, sep) {
-		if p != "-" {
-			p = ld.in(ld.cwd, p)
-		}
-		paths = append(paths, p)
-	}
-	return paths
+	return ld.located(strings.Split(list, sep))
 }
 
 // discover looks for a project file in dir and above.
@@ -202,7 +197,7 @@ func (ld *loader) envFiles(paths []string, env map[string]string) (map[string]st
 
 // projectName settles the name: -p, COMPOSE_PROJECT_NAME, name: in a file (the
 // last one), the name of the project directory.
-func (ld *loader) projectName(docs []parsed) (string, error) {
+func (ld *loader) projectName(docs []parsed, paths []string) (string, error) {
 	explicit, from := ld.opts.ProjectName, "-p"
 	if explicit == "" {
 		explicit, from = ld.env["COMPOSE_PROJECT_NAME"], "COMPOSE_PROJECT_NAME"
@@ -232,7 +227,7 @@ func (ld *loader) projectName(docs []parsed) (string, error) {
 		}
 	}
 	if named == "" {
-		named = filepath.Base(ld.dir)
+		named = ld.dirName(paths)
 	}
 	name := NormalizeName(named)
 	if name == "" {

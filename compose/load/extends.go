@@ -69,15 +69,15 @@ func (x *extender) complete(name string, find func(string) *node, file string) *
 
 	baseFind, baseFile := find, file
 	if f := ext.get("file"); f != nil && f.text != "" {
-		baseFile = f.text
 		from := x.m.ld.extendsFrom(f, x.m)
 		if from == nil {
 			return service
 		}
+		baseFile = from.src.path
 		baseFind = func(s string) *node { return from.service(x.m.ld, x.section, s) }
 	}
 	if baseFind(ref.text) == nil {
-		x.m.ld.add(ref.diagnose(SeverityError, ref.text, fmt.Sprintf("cannot extend service %q: service %q not found in %s", name, ref.text, showName(x.m.ld.cwd, baseFile)), ""))
+		x.m.ld.add(ref.diagnose(SeverityError, ref.text, fmt.Sprintf("cannot extend service %q: service %q not found in %s", name, ref.text, x.m.ld.show(baseFile)), ""))
 		return service
 	}
 	x.m.ld.trace.extend(here, baseFind(ref.text), x.m.ld.sources[baseFile], ref.text)
@@ -108,7 +108,7 @@ func (x *extender) cycle(back string) {
 		if i > 0 {
 			b.WriteString(" extends ")
 		}
-		b.WriteString(l.service + " in " + showName(x.m.ld.cwd, l.file))
+		b.WriteString(l.service + " in " + x.m.ld.show(l.file))
 		x.m.ld.cyclic[l] = true
 	}
 	x.m.ld.add(x.last.diagnose(SeverityError, x.last.text, "circular reference: "+b.String()+" extends "+back, ""))
@@ -123,13 +123,17 @@ func (ld *loader) extendsFrom(f *node, m *model) *extendsFile {
 	if ld.extends == nil {
 		ld.extends = map[string]*extendsFile{}
 	}
-	src, err := ld.read(f.text)
+	var src *source
+	path, err := ld.locate("", f.text)
+	if err == nil {
+		src, err = ld.read(path)
+	}
 	if err != nil {
 		ld.add(f.diagnose(SeverityError, "", "extends: "+err.Error(), ""))
 		ld.extends[key] = nil
 		return nil
 	}
-	from := &extendsFile{src: src, base: filepath.Dir(f.text), done: map[string]*node{}}
+	from := &extendsFile{src: src, base: filepath.Dir(path), done: map[string]*node{}}
 	for _, doc := range ld.parseYAML(src).docs {
 		c := converter{ld: ld, src: src, look: m.look}
 		if n := c.convert(doc, 0); n != nil && n.kind == mapKind {

@@ -34,11 +34,11 @@ func (m *model) included(inc *node, src *source) *node {
 	sub := model{ld: m.ld, chain: append(slices.Clone(m.chain), src.path)}
 	var files []parsed
 	for i, p := range paths.list {
-		if strings.Contains(p.text, "://") || strings.HasPrefix(p.text, "git@") {
-			m.ld.add(p.diagnose(SeverityError, p.text, "include: remote files are not supported yet", ""))
+		path, err := m.ld.locate(m.base, p.text)
+		if err != nil {
+			m.ld.add(p.diagnose(SeverityError, p.text, "include: "+err.Error(), ""))
 			return nil
 		}
-		path := m.ld.in(m.base, p.text)
 		if i == 0 {
 			sub.base = filepath.Dir(path)
 			if dir := inc.str("project_directory"); dir != "" {
@@ -100,7 +100,7 @@ func (m *model) includedEnv(sub *model, inc *node) bool {
 
 func (ld *loader) includeCycle(at *node, chain []string) {
 	for i, p := range chain {
-		chain[i] = showName(ld.cwd, p)
+		chain[i] = ld.show(p)
 	}
 	ld.add(at.diagnose(SeverityError, at.text, "include cycle: "+strings.Join(chain, " includes "), ""))
 }

@@ -1,6 +1,9 @@
 package load
 
-import "strings"
+import (
+	"errors"
+	"strings"
+)
 
 // lookup finds the value of a variable.
 type lookup func(name string) (string, bool)
@@ -195,3 +198,12 @@ func clip(s string) string {
 }
 
 func quote(s string) string { return `"` + clip(s) + `"` }
+
+// Interpolate puts the values of variables into a text, as in project files.
+func Interpolate(text string, lookup func(name string) (string, bool)) (string, error) {
+	out, bad := expand(text, lookup, nil)
+	if bad != nil {
+		return "", errors.New(bad.message)
+	}
+	return out, nil
+}

@@ -22,6 +22,7 @@ type Options struct {
 	Services         []string  // services named on the command line: their profiles become active
 	Environ          []string  // as os.Environ gives it
 	Stdin            io.Reader // what "-" reads
+	Remote           Remote    // gets files that lie elsewhere; nil: there are none
 	// Lenient makes warnings of faults outside the project files (a missing
 	// env_file), for verbs that start nothing: down, ps, logs.
 	Lenient bool
@@ -80,6 +81,8 @@ type loader struct {
 	extends map[string]*extendsFile
 	cyclic  map[link]bool // services in circles of extends that were reported
 
+	remote map[string]remoteFile // files that came from elsewhere, by path
+
 	unsetSeen map[string]bool
 	expanded  int    // bytes of texts with variables put in
 	values    int    // how many were read, to size what holds their places
@@ -122,7 +125,7 @@ func (ld *loader) model(ctx context.Context) (*node, []string, error) {
 	if err := ld.err(); err != nil {
 		return nil, nil, err
 	}
-	if ld.name, err = ld.projectName(docs); err != nil {
+	if ld.name, err = ld.projectName(docs, paths); err != nil {
 		return nil, nil, err
 	}
 	ld.env["COMPOSE_PROJECT_NAME"] = ld.name
@@ -198,9 +201,9 @@ func (ld *loader) read(path string) (*source, error) {
 	}
 	data, err := readFile(ld.ctx, path)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", showName(ld.cwd, path), err)
+		return nil, fmt.Errorf("read %s: %w", ld.show(path), err)
 	}
-	src := &source{name: showName(ld.cwd, path), path: path, data: data}
+	src := &source{name: ld.show(path), path: path, data: data}
 	ld.sources[path], ld.byName[src.name] = src, src
 	return src, nil
 }

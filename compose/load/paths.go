@@ -17,6 +17,10 @@ func (c *conformer) absolute(s string, place schema.Place) string {
 		if strings.Contains(s, "://") || strings.HasPrefix(s, "service:") || strings.HasPrefix(s, "github.com/") || strings.HasPrefix(s, "git@") || s == "-" {
 			return s
 		}
+	case schema.FilePath:
+		if c.ld.takes(s) {
+			return s
+		}
 	case schema.SourcePath:
 		if strings.HasPrefix(s, `\\`) || len(s) > 2 && isDrive(s[:1]) && s[1] == ':' && (s[2] == '\\' || s[2] == '/') {
 			return s

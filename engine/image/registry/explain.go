@@ -30,6 +30,9 @@ func (e *CredentialsError) Unwrap() error { return e.Err }
 // few words, and what to do about it. Other errors come back as they are.
 func Explain(ref image.Reference, err error) error { return explain("pull", ref, err) }
 
+// ExplainPush is Explain for a failure to put ref into its registry.
+func ExplainPush(ref image.Reference, err error) error { return explain("push", ref, err) }
+
 func explain(op string, ref image.Reference, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
