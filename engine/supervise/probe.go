@@ -5,6 +5,7 @@ package supervise
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,6 +25,7 @@ type probeResult struct {
 	health.Result
 	Code   int
 	Output string
+	paused bool // there was none: the container is paused
 }
 
 // runProbe runs the check once inside the container.
@@ -34,6 +36,7 @@ func (u *Unit) runProbe(ctx context.Context, c *container.Container, check healt
 	out, code, err := u.capture(ctx, c, check.Command(u.rec.Image.Config.Shell))
 	res.End = time.Now()
 	res.Output = strings.TrimSpace(out)
+	res.paused = errors.Is(err, container.ErrPaused)
 	switch {
 	case ctx.Err() == context.DeadlineExceeded:
 		res.Output = strings.TrimSpace(fmt.Sprintf("%s\nhealthcheck exceeded its timeout (%s)", res.Output, check.Timeout))

@@ -143,8 +143,16 @@ func (u *Unit) attendHealth(ctx context.Context, c *container.Container, check h
 			go func() { results <- u.runProbe(ctx, c, check) }()
 		case res := <-results:
 			u.mu.Lock()
-			u.probe = res
+			// Whom Pause has stopped cannot answer: that says nothing.
+			counts := !res.paused && u.rec.State == api.StateRunning && res.Start.After(u.thawed)
+			if counts {
+				u.probe = res
+			}
 			u.mu.Unlock()
+			if !counts {
+				timer.Reset(check.Interval)
+				continue
+			}
 			if next, changed := machine.Report(res.Result); changed {
 				u.update(func(s *state.Run) { s.Health = next })
 				u.announce()

@@ -162,7 +162,14 @@ func (u *Unit) freeze(ctx context.Context, from, to string) error {
 	if err := act(ctx); err != nil {
 		return err
 	}
-	u.update(func(s *state.Run) { s.State = to })
+	u.update(func(s *state.Run) {
+		if s.State == from { // it has not ended meanwhile
+			s.State = to
+		}
+		if to == api.StateRunning {
+			u.thawed = time.Now()
+		}
+	})
 	u.emit(event)
 	return nil
 }

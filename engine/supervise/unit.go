@@ -37,8 +37,9 @@ type Unit struct {
 	run     *run // the present or the last one; nil before the first
 	runs    int  // how often it was started, by this engine
 	probe   probeResult
-	ports   bool // its published ports are its own, also while it restarts
-	hold    bool // an operation restarts it: its ports stay when the run ends
+	thawed  time.Time // when Resume ended the last Pause
+	ports   bool      // its published ports are its own, also while it restarts
+	hold    bool      // an operation restarts it: its ports stay when the run ends
 	// Where the published ports lead, see divert.go.
 	diverted bool // not to the process, which is on its way out
 	warming  bool // not to the process before it is healthy
