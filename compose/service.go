@@ -388,6 +388,10 @@ type ServiceModel struct {
 	Extensions  Extensions `json:"#extensions,omitempty"`
 }
 
+// EndpointSysctls is the option in driver_opts of a service's network that
+// sets kernel parameters of the interface.
+const EndpointSysctls = "com.docker.network.endpoint.sysctls"
+
 // ServiceNetwork is a service's place on a network; nil means all defaults.
 type ServiceNetwork struct {
 	Aliases       []string          `json:"aliases,omitempty"`

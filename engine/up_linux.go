@@ -192,10 +192,16 @@ func (u *up) checkDeclared() error {
 		s := proj.Services[name]
 		for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
 			n, ok := proj.Networks[key]
-			if ok && !n.External || external["network "+key] {
+			if external["network "+key] {
 				continue
 			}
 			external["network "+key] = true
+			if ok && !n.External {
+				if n.Driver != "" && n.Driver != "bridge" {
+					fail(compose.Path("networks", key, "driver"), "network %s: there is no driver %q here, only bridge", n.Name, n.Driver)
+				}
+				continue
+			}
 			if !ok {
 				fail(compose.Path("services", name, "networks"), "network %s is not declared", key)
 			} else if _, ok := u.e.m.Network.Lookup(n.Name); !ok {
@@ -212,10 +218,16 @@ func (u *up) checkDeclared() error {
 			switch m.Type {
 			case compose.MountVolume:
 				v, ok := proj.Volumes[m.Source]
-				if m.Source == "" || ok && !v.External || external["volume "+m.Source] {
+				if m.Source == "" || external["volume "+m.Source] {
 					continue
 				}
 				external["volume "+m.Source] = true
+				if ok && !v.External {
+					if v.Driver != "" && v.Driver != volumes.DriverLocal {
+						fail(compose.Path("volumes", m.Source, "driver"), "volume %s: there is no driver %q here, only %s", v.Name, v.Driver, volumes.DriverLocal)
+					}
+					continue
+				}
 				if !ok {
 					fail(path, "volume %s is not declared", m.Source)
 				} else if _, err := u.e.m.Volumes.Lookup(v.Name); err != nil {
@@ -225,6 +237,10 @@ func (u *up) checkDeclared() error {
 				if err := checkBind(m); err != nil {
 					fail(path, "%v", err)
 				}
+			case "npipe":
+				fail(path, "a mount of type npipe is a named pipe of Windows")
+			case "cluster":
+				fail(path, "a mount of type cluster is a volume of Swarm: there is none here")
 			}
 		}
 		for i, link := range s.ExternalLinks {

@@ -135,7 +135,7 @@ func fits(spec Spec, n *netState) bool {
 			return false
 		}
 	}
-	if len(spec.Pools) == 0 && len(n.Spec.Pools) != 0 {
+	if len(spec.Pools) == 0 && len(n.Spec.Pools) != 0 || spec.NoIPv4 != n.NoIPv4 {
 		return false
 	}
 	return !spec.IPv6 || hasFamily(n.Pools, true)
@@ -189,7 +189,7 @@ func (s *Stack) choose(spec Spec) ([]Pool, error) {
 		taken = append(taken, p.Subnet)
 		pools = append(pools, p)
 	}
-	if !hasFamily(pools, false) {
+	if !hasFamily(pools, false) && !(spec.NoIPv4 && spec.IPv6) {
 		subnet, err := free(taken)
 		if err != nil {
 			return nil, err

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -158,6 +160,9 @@ func (s *Stack) wire(b *Sandbox, n *netState, e *endpointRecord) error {
 	if err != nil {
 		return err
 	}
+	if err := b.tune(e); err != nil {
+		return err
+	}
 	var local *rtnl.LocalRoutes
 	if e.Endpoint.IPv6.IsValid() {
 		if local, err = b.enableIPv6(e.Endpoint.IfName); err != nil {
@@ -171,6 +176,9 @@ func (s *Stack) wire(b *Sandbox, n *netState, e *endpointRecord) error {
 		if p.IsValid() {
 			ops = append(ops, rtnl.AddAddr(index, p))
 		}
+	}
+	for _, a := range e.Spec.LinkLocal {
+		ops = append(ops, rtnl.AddAddr(index, netip.PrefixFrom(a, linkLocalBits(a))))
 	}
 	s.mu.Lock()
 	routes := s.routes(b)
@@ -193,6 +201,53 @@ func (s *Stack) wire(b *Sandbox, n *netState, e *endpointRecord) error {
 		s.dns.SetView(b.id, s.view(b))
 	}
 	return writeRecord(s.sandboxPath(b.id), sandboxRecord{Version: recordVersion, Endpoints: b.endpoints})
+}
+
+// linkLocalBits is the length of the prefix of a link's own addresses: those of
+// RFC 3927 and RFC 4291.
+func linkLocalBits(a netip.Addr) int {
+	if a.Is6() {
+		return 64
+	}
+	return 16
+}
+
+// tune sets what an endpoint wants of its interface, before it is up.
+func (b *Sandbox) tune(e *endpointRecord) error {
+	settings := map[string]string{}
+	for _, a := range e.Spec.LinkLocal {
+		if a.Is6() {
+			settings["ipv6/conf/"+e.Endpoint.IfName+"/disable_ipv6"] = "0"
+		}
+	}
+	if len(settings)+len(e.Spec.Sysctls) == 0 {
+		return nil
+	}
+	for key, value := range e.Spec.Sysctls {
+		path, err := interfaceSysctl(key, e.Endpoint.IfName)
+		if err != nil {
+			return err
+		}
+		settings[path] = value
+	}
+	return netns.Do(b.path, func() error {
+		for path, value := range settings {
+			if err := os.WriteFile(sysctlRoot+path, []byte(value), 0); err != nil {
+				return fmt.Errorf("set sysctl of %s: %w", e.Endpoint.IfName, err)
+			}
+		}
+		return nil
+	})
+}
+
+// interfaceSysctl is the file of a setting like net.ipv4.conf.IFNAME.log_martians.
+// It may be of this interface alone.
+func interfaceSysctl(key, ifname string) (string, error) {
+	parts := strings.Split(key, ".")
+	if len(parts) != 5 || parts[0] != "net" || parts[3] != "IFNAME" || strings.ContainsAny(key, "/ ") {
+		return "", fmt.Errorf("sysctl %q is not one of an interface, as net.ipv4.conf.IFNAME.log_martians", key)
+	}
+	return strings.Join([]string{parts[1], parts[2], ifname, parts[4]}, "/"), nil
 }
 
 // settle waits until both ends of a new interface pass packets, which the kernel

@@ -32,7 +32,8 @@ type Spec struct {
 	Driver   string            `json:"driver,omitempty"`  // "" and "bridge"
 	Internal bool              `json:"internal,omitempty"`
 	IPv6     bool              `json:"ipv6,omitempty"`
-	Pools    []Pool            `json:"pools,omitempty"` // default: a free /24
+	NoIPv4   bool              `json:"noIPv4,omitempty"` // with IPv6: nothing else
+	Pools    []Pool            `json:"pools,omitempty"`  // default: a free /24
 }
 
 // Pool is a subnet of a Spec.
@@ -87,6 +88,9 @@ type EndpointSpec struct {
 	Aliases    []string   // carried for the record; names are set by SetNames
 	GWPriority int        // highest provides the default route
 	Priority   int        // order in which names are looked up, highest first
+
+	LinkLocal []netip.Addr      // further addresses of the interface
+	Sysctls   map[string]string // of the interface: net.ipv4.conf.IFNAME.x
 }
 
 // Endpoint is a place taken.

@@ -21,6 +21,7 @@ type Bound struct {
 	ReadOnly       bool
 	Propagation    string // bind.propagation
 	NonRecursive   bool
+	ReadOnlyTree   bool // with ReadOnly: also what is mounted below it
 }
 
 // BindMount is the OCI form of b.
@@ -31,6 +32,9 @@ func BindMount(b Bound) specs.Mount {
 	}
 	if b.ReadOnly {
 		opts = append(opts, "ro")
+	}
+	if b.ReadOnly && b.ReadOnlyTree {
+		opts = append(opts, "rro")
 	}
 	propagation := b.Propagation
 	if propagation == "" {

@@ -122,9 +122,19 @@ func (u *Unit) attach(ctx context.Context, name, mac string, sn *compose.Service
 			*a.to = addr
 		}
 	}
+	for _, text := range sn.LinkLocalIPs {
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			return state.Endpoint{}, fmt.Errorf("link_local_ips: %w", err)
+		}
+		spec.LinkLocal = append(spec.LinkLocal, addr)
+	}
+	spec.Sysctls = endpointSysctls(sn.DriverOpts)
 	names := []string{u.name, u.id[:12]}
 	if useAliases {
-		names = append(names, u.service)
+		if sn.UseServiceNameAlias == nil || *sn.UseServiceNameAlias {
+			names = append(names, u.service)
+		}
 		names = append(names, sn.Aliases...)
 	}
 	spec.Aliases = names
@@ -136,6 +146,18 @@ func (u *Unit) attach(ctx context.Context, name, mac string, sn *compose.Service
 		Network: name, IPv4: prefixText(ep.IPv4), IPv6: prefixText(ep.IPv6),
 		MAC: ep.MAC, IfName: ep.IfName, Names: names,
 	}, nil
+}
+
+// endpointSysctls are the settings of an interface, by Docker's option for
+// them: net.ipv4.conf.IFNAME.log_martians=1,...
+func endpointSysctls(options map[string]string) map[string]string {
+	out := map[string]string{}
+	for entry := range strings.SplitSeq(options[compose.EndpointSysctls], ",") {
+		if key, value, ok := strings.Cut(entry, "="); ok {
+			out[strings.TrimSpace(key)] = strings.TrimSpace(value)
+		}
+	}
+	return out
 }
 
 func prefixText(p netip.Prefix) string {

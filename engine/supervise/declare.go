@@ -29,7 +29,8 @@ func objectLabels(own map[string]string, project, kind, key string) map[string]s
 func NetworkSpec(project string, n compose.Network, key string) (network.Spec, error) {
 	spec := network.Spec{
 		Name: n.Name, Project: project, Options: n.DriverOpts, Driver: n.Driver, Internal: n.Internal,
-		IPv6: n.EnableIPv6 != nil && *n.EnableIPv6, Labels: objectLabels(n.Labels, project, "network", key),
+		IPv6:   n.EnableIPv6 != nil && *n.EnableIPv6,
+		NoIPv4: n.EnableIPv4 != nil && !*n.EnableIPv4, Labels: objectLabels(n.Labels, project, "network", key),
 	}
 	spec.Labels[hashLabel] = plan.NetworkHash(n)
 	for i, pool := range n.IPAM.Config {

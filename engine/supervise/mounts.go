@@ -62,12 +62,18 @@ func (u *Unit) makeAnonymous(ctx context.Context) error {
 			delete(u.rec.Anonymous, target)
 		}
 	}
+	labels := map[string]map[string]string{}
+	for _, m := range u.rec.Declared.Volumes {
+		if m.Volume != nil {
+			labels[path.Clean(m.Target)] = m.Volume.Labels
+		}
+	}
 	for _, target := range targets {
 		if _, ok := u.rec.Anonymous[target]; ok {
 			continue
 		}
 		name := volumes.AnonymousName()
-		_, err := u.m.Volumes.Create(ctx, volumes.Spec{Name: name, Project: u.p.Name, Anonymous: true})
+		_, err := u.m.Volumes.Create(ctx, volumes.Spec{Name: name, Project: u.p.Name, Anonymous: true, Labels: labels[target]})
 		if err != nil {
 			return err
 		}
@@ -194,8 +200,9 @@ func imageMount(dataRoot string, m compose.Mount, img image.Image) (specs.Mount,
 }
 
 func bound(m compose.Mount) spec.Bound {
-	b := spec.Bound{Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
+	b := spec.Bound{Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly, ReadOnlyTree: true}
 	if m.Bind != nil {
+		b.ReadOnlyTree = m.Bind.Recursive != "disabled" && m.Bind.Recursive != "writable"
 		b.Propagation = m.Bind.Propagation
 		b.NonRecursive = m.Bind.Recursive == "disabled"
 	}
@@ -288,6 +295,9 @@ func fileObjects(p *compose.Project, s *compose.Service) ([]specs.Mount, []conta
 		}
 		if !path.IsAbs(target) {
 			target = path.Join(defaultDir, target)
+		}
+		if o.Driver != "" {
+			return fmt.Errorf("%s has the driver %q: there are no drivers of secrets here", ref.Source, o.Driver)
 		}
 		if o.External {
 			return fmt.Errorf("%s is external: there is no store of configs and secrets here", ref.Source)
