@@ -305,7 +305,7 @@ func (b *builds) request(ctx context.Context, s *compose.Service) (build.Request
 		}
 	}
 	req.DockerfileName = dockerfileName(&req, b.req.WorkingDir)
-	if err := b.contexts(ctx, &req, d); err != nil {
+	if err := b.contexts(ctx, &req, s); err != nil {
 		return req, err
 	}
 	if req.SSH, err = b.ssh(d); err != nil {
@@ -383,7 +383,8 @@ func caches(what string, texts []string, dir string) ([]build.CacheRef, error) {
 
 // contexts resolves additional_contexts; the image of another service is
 // built first.
-func (b *builds) contexts(ctx context.Context, req *build.Request, d *compose.Build) error {
+func (b *builds) contexts(ctx context.Context, req *build.Request, s *compose.Service) error {
+	d := s.Build
 	for _, name := range slices.Sorted(maps.Keys(d.AdditionalContexts)) {
 		spec, err := source.Parse(d.AdditionalContexts[name], b.req.WorkingDir)
 		if err != nil {
@@ -391,13 +392,20 @@ func (b *builds) contexts(ctx context.Context, req *build.Request, d *compose.Bu
 		}
 		if spec.Kind == source.KindService {
 			other := spec.Ref
+			if _, ok := b.req.Project.Services[other]; !ok {
+				return &api.Error{
+					Service: s.Name, Message: "its build needs the image of service " + other + ", which is in no active profile",
+					Hint: "name a profile of " + other + " with --profile, or the service itself: `devstack build " + other + " " + s.Name + "`",
+					Path: compose.Path("services", s.Name, "build", "additional_contexts", name),
+				}
+			}
 			if !b.readOnly {
 				if _, err := b.service(ctx, other); err != nil {
 					return err
 				}
 			}
-			s := b.req.Project.Services[other]
-			spec = source.Spec{Kind: source.KindImage, Ref: imageName(b.req.Project.Name, other, &s), Built: true}
+			o := b.req.Project.Services[other]
+			spec = source.Spec{Kind: source.KindImage, Ref: imageName(b.req.Project.Name, other, &o), Built: true}
 		}
 		req.Contexts[name] = spec
 	}

@@ -223,6 +223,9 @@ func (o *opened) readDockerfile(req *Request, name string) ([]byte, error) {
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
+		if to, err := os.Readlink(filepath.Join(req.Context.Path, name)); err == nil && req.Context.Kind == source.KindDir {
+			return nil, fmt.Errorf("%s has no %s: it is a link to %s, and links are followed inside a context only", req.Context, name, to)
+		}
 		return nil, fmt.Errorf("%s has no %s: %w", req.Context, name, fs.ErrNotExist)
 	}
 	return text, err

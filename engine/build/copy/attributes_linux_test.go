@@ -22,6 +22,7 @@ func TestAttributesOfContexts(t *testing.T) {
 	must(t, os.Chmod(src+"/d/su", 0o755|os.ModeSetuid))
 	must(t, os.Chmod(src+"/d/sub", 0o700|os.ModeSticky))
 	must(t, os.Chown(src+"/d/f", 123, 456))
+	must(t, unix.Mkfifo(src+"/d/pipe", 0o640))
 	must(t, os.Link(src+"/d/f", src+"/d/again"))
 	must(t, os.Link(src+"/d/f", src+"/d/sub/third"))
 	must(t, unix.Setxattr(src+"/d/su", "security.capability", capability(), 0))
@@ -32,6 +33,7 @@ func TestAttributesOfContexts(t *testing.T) {
 	at := func(p string) unix.Stat_t { return lstat(t, filepath.Join(dst, "made/on/the/way", p)) }
 	for p, want := range map[string]uint32{
 		"": 0o40755, "..": 0o40755, "su": 0o104755, "f": 0o100644, "sub": 0o41700, "sub/x": 0o100644,
+		"pipe": unix.S_IFIFO | 0o640,
 	} {
 		st := at(p)
 		if st.Mode != want || st.Uid != 0 || st.Gid != 0 {
@@ -157,7 +159,7 @@ func TestSparseAndLargeFiles(t *testing.T) {
 
 func TestBadInputNamesWhatAndWhy(t *testing.T) {
 	src := tree(t, "f=1", "d/x=2", "out=-> ../../../../etc/hostname", "loop=-> loop", ".dockerignore=secret\n", "secret=s", "dir/f=1")
-	must(t, unix.Mkfifo(src+"/d/pipe", 0o644))
+	must(t, unix.Mknod(src+"/d/disk", unix.S_IFBLK|0o644, int(unix.Mkdev(7, 0))))
 	must(t, unix.Mknod(src+"/dev", unix.S_IFCHR|0o644, int(unix.Mkdev(1, 3))))
 	tests := []struct{ line, want string }{
 		{"none /x", `"none": not found in build context`},
@@ -166,7 +168,7 @@ func TestBadInputNamesWhatAndWhy(t *testing.T) {
 		{"out /x", `"out": not found (through the link out -> ../../../../etc/hostname; links are followed inside only) in build context`},
 		{"loop /x", `leads through more than 40 links`},
 		{"secret /x", `"secret": is excluded by the ignore file and so is not in build context`},
-		{"d /x", `"d/pipe" is a named pipe, which a build cannot copy (exclude it in .dockerignore)`},
+		{"d /x", `"d/disk" is a block device, which a build cannot copy (exclude it in .dockerignore)`},
 		{"dev /x", `"dev" is a character device`},
 		{"f dir /x", `destination /x: must be a directory and end with "/" when there are 2 sources`},
 		{"a[ /x", `a[: is no valid pattern`},

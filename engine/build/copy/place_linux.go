@@ -158,7 +158,7 @@ func (w *writer) symlink(t *source.Tree, src *os.File, e *source.Entry, dir *nod
 // special makes the pipes and devices that images have.
 func (w *writer) special(t *source.Tree, e *source.Entry, dir *node, name string) error {
 	kind := map[source.Type]uint32{source.TypeFifo: unix.S_IFIFO, source.TypeChar: unix.S_IFCHR, source.TypeBlock: unix.S_IFBLK}[e.Type]
-	if kind == 0 || !t.Owned() {
+	if kind == 0 || !t.Owned() && kind != unix.S_IFIFO {
 		return &source.RefusedError{Tree: t.Name(), Path: e.Path, Reason: "is a " + e.Type.String()}
 	}
 	if err := w.clear(dir, name); err != nil {

@@ -286,15 +286,15 @@ func (l *lister) visit(c *source.Entry, rel string, in scope) (err error) {
 	return nil
 }
 
-// refuseSpecial keeps pipes and devices of a context out: of a developer's
-// directory they are an accident or an attack.
+// refuseSpecial keeps devices of a context out: in a developer's directory
+// they are an accident or an attack.
 func refuseSpecial(m *move) error {
 	if m.tree == nil || m.tree.Owned() {
 		return nil
 	}
 	check := func(e *source.Entry) error {
 		switch e.Type {
-		case source.TypeFile, source.TypeDir, source.TypeLink:
+		case source.TypeFile, source.TypeDir, source.TypeLink, source.TypeFifo:
 			return nil
 		}
 		return &source.RefusedError{
