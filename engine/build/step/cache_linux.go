@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,8 +32,10 @@ type CacheMounts struct {
 }
 
 type mountUse struct {
-	users int
+	users int           // guarded by CacheMounts.mu
 	freed chan struct{} // closed when somebody leaves, if somebody waits
+
+	making sync.Mutex // held while the tree is filled
 }
 
 // CacheMount is one to take.
@@ -42,7 +45,6 @@ type CacheMount struct {
 	Mode    os.FileMode
 	UID     int
 	GID     int
-	Subdir  string // of it, made where missing
 	// Fill puts the first content into a new one; may be nil.
 	Fill func(dir *os.File) error
 }
@@ -55,28 +57,48 @@ func OpenCacheMounts(dir string) (*CacheMounts, error) {
 	return &CacheMounts{dir: dir, used: map[string]*mountUse{}}, nil
 }
 
-// Take gives the directory of a cache mount until release. A locked one is
-// waited for; of a private one somebody else may use, another is made.
-func (c *CacheMounts) Take(ctx context.Context, m CacheMount) (dir string, release func() error, err error) {
-	sum := sha256.Sum256([]byte(m.ID))
-	base := filepath.Join(c.dir, hex.EncodeToString(sum[:16]))
-	at, err := c.reserve(ctx, base, m.Sharing)
-	if err != nil {
-		return "", nil, err
-	}
-	if dir, err = c.make(at, m); err != nil {
-		c.leave(at)
-		return "", nil, fmt.Errorf("make cache mount %s: %w", m.ID, err)
-	}
-	return dir, func() error {
-		now := time.Now()
-		err := os.Chtimes(at, now, now) // when it was used last, for Prune
-		c.leave(at)
-		return err
-	}, nil
+// Taken is a cache mount that a command may use until Release.
+type Taken struct {
+	mounts *CacheMounts
+	at     string
+	root   *os.File
 }
 
-func (c *CacheMounts) reserve(ctx context.Context, base, sharing string) (string, error) {
+// Take takes a cache mount. A locked one is waited for; of a private one that
+// somebody else may use, another is made. Who takes several does so in the
+// order of their ids, each once: else two may wait for each other.
+func (c *CacheMounts) Take(ctx context.Context, m CacheMount) (*Taken, error) {
+	sum := sha256.Sum256([]byte(m.ID))
+	base := filepath.Join(c.dir, hex.EncodeToString(sum[:16]))
+	at, use, err := c.reserve(ctx, base, m.Sharing)
+	if err != nil {
+		return nil, err
+	}
+	root, err := use.open(at, m)
+	if err != nil {
+		c.leave(at)
+		return nil, fmt.Errorf("make cache mount %s: %w", m.ID, err)
+	}
+	return &Taken{c, at, root}, nil
+}
+
+// Open opens the directory, or one beneath it, which is made where missing.
+func (t *Taken) Open(subdir string) (*os.File, error) {
+	if err := MakeDir(t.root, subdir, ""); err != nil {
+		return nil, err
+	}
+	return OpenPath(t.root, subdir)
+}
+
+// Release gives it back, and notes when it was used last, for those who prune.
+func (t *Taken) Release() error {
+	now := time.Now()
+	err := errors.Join(t.root.Close(), os.Chtimes(t.at, now, now))
+	t.mounts.leave(t.at)
+	return err
+}
+
+func (c *CacheMounts) reserve(ctx context.Context, base, sharing string) (string, *mountUse, error) {
 	for n := 0; ; {
 		at := base + "." + strconv.Itoa(n)
 		c.mu.Lock()
@@ -88,7 +110,7 @@ func (c *CacheMounts) reserve(ctx context.Context, base, sharing string) (string
 		if u.users == 0 || sharing == "" || sharing == "shared" {
 			u.users++
 			c.mu.Unlock()
-			return at, nil
+			return at, u, nil
 		}
 		if sharing == "private" {
 			c.mu.Unlock()
@@ -103,7 +125,7 @@ func (c *CacheMounts) reserve(ctx context.Context, base, sharing string) (string
 		select {
 		case <-freed:
 		case <-ctx.Done():
-			return "", context.Cause(ctx)
+			return "", nil, context.Cause(ctx)
 		}
 	}
 }
@@ -121,38 +143,23 @@ func (c *CacheMounts) leave(at string) {
 	}
 }
 
-// make makes what is missing. A tree has its name only when it is filled.
-func (c *CacheMounts) make(at string, m CacheMount) (string, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// open opens the tree at a directory, which has its name only when it is
+// filled.
+func (u *mountUse) open(at string, m CacheMount) (*os.File, error) {
+	u.making.Lock()
+	defer u.making.Unlock()
 	tree := filepath.Join(at, "tree")
-	if _, err := os.Lstat(tree); errors.Is(err, fs.ErrNotExist) {
-		if err := c.fill(at, tree, m); err != nil {
-			return "", err
-		}
-	} else if err != nil {
-		return "", err
-	}
-	if m.Subdir == "" {
-		return tree, nil
-	}
 	root, err := os.Open(tree)
-	if err != nil {
-		return "", err
+	if !errors.Is(err, fs.ErrNotExist) {
+		return root, err
 	}
-	defer root.Close()
-	if err := MakeDir(root, m.Subdir, ""); err != nil {
-		return "", err
+	if err := fill(at, tree, m); err != nil {
+		return nil, err
 	}
-	f, err := OpenPath(root, m.Subdir)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	return os.Readlink("/proc/self/fd/" + itoa(int(f.Fd())))
+	return os.Open(tree)
 }
 
-func (c *CacheMounts) fill(at, tree string, m CacheMount) error {
+func fill(at, tree string, m CacheMount) error {
 	tmp := filepath.Join(at, "new")
 	if err := layer.RemoveAll(at); err != nil {
 		return err
@@ -214,17 +221,10 @@ func (c *CacheMounts) List() ([]CacheUse, error) {
 		c.mu.Lock()
 		busy := c.used[at] != nil
 		c.mu.Unlock()
-		out = append(out, CacheUse{Name: e.Name(), ID: string(slices.Clip(trimLine(id))), Used: fi.ModTime(), Busy: busy})
+		out = append(out, CacheUse{Name: e.Name(), ID: strings.TrimSuffix(string(id), "\n"), Used: fi.ModTime(), Busy: busy})
 	}
 	slices.SortFunc(out, func(a, b CacheUse) int { return a.Used.Compare(b.Used) })
 	return out, nil
-}
-
-func trimLine(b []byte) []byte {
-	if n := len(b); n > 0 && b[n-1] == '\n' {
-		return b[:n-1]
-	}
-	return b
 }
 
 // Remove removes one that nobody uses.

@@ -45,7 +45,15 @@ func makeOne(root, parent *os.File, at, name string, who spec.User) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := unix.Mkdirat(int(parent.Fd()), name, 0o755); err != nil {
+	switch err := unix.Mkdirat(int(parent.Fd()), name, 0o755); err {
+	case nil:
+	case unix.EEXIST: // a link to nowhere, or somebody else was faster: caches are shared
+		f, err := openInside(root, at, unix.O_PATH|unix.O_DIRECTORY)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	default:
 		return os.NewSyscallError("mkdirat", err)
 	}
 	if err := unix.Fchmodat(int(parent.Fd()), name, 0o755, 0); err != nil { // past the umask
