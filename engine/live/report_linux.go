@@ -11,6 +11,8 @@ import (
 
 	"devstack/compose"
 	"devstack/engine/api"
+	"devstack/engine/watch"
+	"devstack/engine/watch/apply"
 )
 
 // mostPaths is how many changed paths a report names.
@@ -49,7 +51,7 @@ func (s *Session) shorten(paths []string) (first []string, more int) {
 		if rel, err := filepath.Rel(dir, p); err == nil && !strings.HasPrefix(rel, "../") {
 			p = rel
 		}
-		first = append(first, p)
+		first = append(first, watch.Printable(p))
 	}
 	return first, len(paths) - len(first)
 }
@@ -83,7 +85,16 @@ func asError(err error) *api.Error {
 	if err == nil {
 		return &api.Error{}
 	}
-	return &api.Error{Message: err.Error()}
+	first, rest, _ := strings.Cut(err.Error(), "\n")
+	e = &api.Error{Message: first}
+	if rest != "" {
+		e.Detail = strings.Split(rest, "\n")
+	}
+	var fault *apply.Error
+	if errors.As(err, &fault) {
+		e.Hint = fault.Hint
+	}
+	return e
 }
 
 // serialized lets one call through at a time.

@@ -54,6 +54,7 @@ type Session struct {
 	loops   *watch.Detector
 	lane    map[string]*lane
 	known   *known // containers whose tree is equal to the host's, but for what is not committed
+	gone    *gone
 
 	reload reload // the owner is Run's goroutine
 }
@@ -61,7 +62,7 @@ type Session struct {
 // Run watches until ctx ends, or the project is gone. ready is called once:
 // from then on no change is missed.
 func Run(ctx context.Context, o Options, ready func(rules int)) error {
-	s := &Session{o: o, lane: map[string]*lane{}, known: openKnown(filepath.Join(o.Dir, "containers"))}
+	s := &Session{o: o, lane: map[string]*lane{}, known: openKnown(filepath.Join(o.Dir, "containers")), gone: openGone(filepath.Join(o.Dir, "gone"))}
 	project, err := Load(ctx, o.Request)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -110,6 +111,8 @@ func add(a, b apply.Result) apply.Result {
 // sync makes a container's files equal to the host's: those that the task is
 // about, or all if its tree is not known.
 func (s *Session) sync(ctx context.Context, u *supervise.Unit, t *task) (res apply.Result, err error) {
+	rec := u.Record()
+	s.o.Engine.Warn(s.gone.note(string(rec.Image.ID), t.Ops))
 	if !s.known.has(u.ID()) {
 		return s.reconcile(ctx, u, u.WithRoot)
 	}
@@ -120,26 +123,53 @@ func (s *Session) sync(ctx context.Context, u *supervise.Unit, t *task) (res app
 		res, err = applyAt(ctx, path, t.Ops, apply.Options{})
 		return err
 	})
+	err = s.unreadable(u.Service(), err)
 	if err != nil {
 		s.o.Engine.Warn(s.known.set(u.ID(), false)) // whatever it has now
 	}
 	return res, err
 }
 
-// reconcile makes all that the rules copy equal, by content.
+// reconcile makes all that the rules copy equal, by content, and removes what
+// its image still has of what was removed from the host.
 func (s *Session) reconcile(ctx context.Context, u *supervise.Unit, withRoot func(func(string) error) error) (res apply.Result, err error) {
 	if w := s.watching(); w != nil {
-		if ops := s.current().PlanAll(u.Service(), w.All(), false); len(ops) > 0 {
+		rec := u.Record()
+		paths := chain(w.All(), slices.Values(s.gone.of(string(rec.Image.ID))))
+		if ops := s.current().PlanAll(u.Service(), paths, false); len(ops) > 0 {
 			err = withRoot(func(path string) error {
 				res, err = applyAt(ctx, path, ops, apply.Options{Compare: true})
 				return err
 			})
 		}
 	}
-	if err == nil {
+	if err = s.unreadable(u.Service(), err); err == nil {
 		s.o.Engine.Warn(s.known.set(u.ID(), true))
 	}
 	return res, err
+}
+
+// chain is one sequence after the other.
+func chain(seqs ...iter.Seq[string]) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, seq := range seqs {
+			for v := range seq {
+				if !yield(v) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// unreadable reports the files of the host that could not be read, and gives
+// what else went wrong: they come when they can be read, and hold up nobody.
+func (s *Session) unreadable(service string, err error) error {
+	faults, rest := apply.Unreadable(err)
+	for _, f := range faults {
+		s.report(api.WatchReport{Kind: api.WatchNotice, Service: service, Text: f.Error() + ": it is left out\nhint: " + f.Hint})
+	}
+	return rest
 }
 
 func applyAt(ctx context.Context, path string, ops []watch.Op, o apply.Options) (apply.Result, error) {

@@ -2,7 +2,11 @@ package watch
 
 import (
 	"io/fs"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Events of a Change.
@@ -70,4 +74,14 @@ type Root struct {
 	// Skip says whether a path below Path (relative, with "/") is not watched.
 	// For a directory that means all of it. nil: nothing is skipped.
 	Skip func(rel string, dir bool) bool
+}
+
+// Printable is a path as messages show it: quoted if it has line breaks, other
+// control characters, or is not UTF-8.
+func Printable(path string) string {
+	odd := func(r rune) bool { return !unicode.IsPrint(r) }
+	if utf8.ValidString(path) && !strings.ContainsFunc(path, odd) {
+		return path
+	}
+	return strconv.Quote(path)
 }

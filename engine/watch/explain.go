@@ -99,7 +99,7 @@ func (x *Rule) Name() string {
 // String is the explanation as `watch --explain` prints it.
 func (e Explanation) String() string {
 	var b strings.Builder
-	b.WriteString(e.Path + "\n")
+	b.WriteString(Printable(e.Path) + "\n")
 	if e.Model != nil {
 		fmt.Fprintf(&b, "  is a %s: the project is loaded again and the difference applied\n", e.Model.Kind)
 	}
@@ -107,7 +107,7 @@ func (e Explanation) String() string {
 		if v.Matches {
 			fmt.Fprintf(&b, "  %s\n    because it %s\n", v.Rule.Name(), v.Why)
 			if v.Rule.Syncs() {
-				fmt.Fprintf(&b, "    copied to %s\n", v.Target)
+				fmt.Fprintf(&b, "    copied to %s\n", Printable(v.Target))
 			}
 			continue
 		}

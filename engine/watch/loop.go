@@ -49,7 +49,7 @@ type Loop struct {
 // String says what goes on and what to do.
 func (l Loop) String() string {
 	return fmt.Sprintf("%s changed %d times in a row right after service %q was updated because of it: service %q writes what is watched; "+
-		"the path triggers nothing any more (add it to the rule's ignore, or have the service write elsewhere)", l.Path, l.Times, l.Service, l.Writer)
+		"the path triggers nothing any more (add it to the rule's ignore, or have the service write elsewhere)", Printable(l.Path), l.Times, l.Service, l.Writer)
 }
 
 // NewDetector knows what the services of a project can write.

@@ -1,7 +1,11 @@
 package apply
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+
+	"devstack/engine/watch"
 )
 
 // Options of Apply.
@@ -27,14 +31,34 @@ func (r Result) String() string {
 
 // Error is a path that could not be made equal.
 type Error struct {
-	Op     string // "write", "remove", "make directory"
-	Target string // in the container
+	Op     string // "read", "write", "remove", "make directory"
+	Target string // in the container; of "read", on the host
 	Err    error
 	Hint   string
 }
 
 // Error says what, where and why.
-func (e *Error) Error() string { return fmt.Sprintf("%s %s: %v", e.Op, e.Target, e.Err) }
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s %s: %v", e.Op, watch.Printable(e.Target), e.Err)
+}
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Unreadable parts the files of the host that may not be read from all else
+// that an Apply could not do.
+func Unreadable(err error) (faults []*Error, rest error) {
+	var e *Error
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var others []error
+		for _, err := range joined.Unwrap() {
+			f, r := Unreadable(err)
+			faults, others = append(faults, f...), append(others, r)
+		}
+		return faults, errors.Join(others...)
+	}
+	if errors.As(err, &e) && e.Op == "read" && errors.Is(err, fs.ErrPermission) {
+		return []*Error{e}, nil
+	}
+	return nil, err
+}

@@ -202,6 +202,8 @@ func (r *Root) makeAll(dir string) (int, error) {
 func fault(op, target string, err error) error {
 	e := &Error{Op: op, Target: target, Err: err}
 	switch {
+	case op == "read" && errors.Is(err, os.ErrPermission):
+		e.Hint = "let the engine's user read it, or add it to the rule's ignore"
 	case errors.Is(err, unix.EROFS):
 		e.Hint = "it is read-only in the container: remove read_only (or :ro) from the service or the mount that holds it, or sync to another target"
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
