@@ -233,3 +233,21 @@ func BenchmarkFile(b *testing.B) {
 		do(b, r, op(host+"/f", fmt.Sprintf("/app/src/f%d", i%10)))
 	}
 }
+
+func TestUnreadable(t *testing.T) {
+	read := &apply.Error{Op: "read", Target: "/host/a", Err: unix.EACCES}
+	other := &apply.Error{Op: "write", Target: "/a\nb", Err: unix.EACCES}
+	faults, rest := apply.Unreadable(errors.Join(read, other))
+	if len(faults) != 1 || faults[0] != read || !errors.Is(rest, other) {
+		t.Errorf("%v, %v", faults, rest)
+	}
+	if got := rest.Error(); got != `write "/a\nb": permission denied` {
+		t.Error(got)
+	}
+	if faults, rest = apply.Unreadable(errors.Join(read, read)); len(faults) != 2 || rest != nil {
+		t.Errorf("%v, %v", faults, rest)
+	}
+	if faults, rest = apply.Unreadable(nil); faults != nil || rest != nil {
+		t.Errorf("%v, %v", faults, rest)
+	}
+}

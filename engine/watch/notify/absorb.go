@@ -15,15 +15,15 @@ import (
 func noSpace(err error) bool { return errors.Is(err, syscall.ENOSPC) }
 
 // absorb looks at all that events named and brings the index up to date. It
-// gives how long to wait for what is gone or empty to come back; then those
-// paths are still to be looked at.
-func (w *Watcher) absorb(now time.Time) time.Duration {
+// gives how long to wait for what is gone or empty to come back, and how long
+// for what is being written, which holds up nothing else; those paths are
+// still to be looked at.
+func (w *Watcher) absorb(now time.Time) (wait, written time.Duration) {
 	w.scan.now = now
 	if w.all {
 		w.lookAtAll()
-		return 0
+		return 0, 0
 	}
-	var wait time.Duration
 	few := len(w.dirty) <= 64
 	for r, s := range w.lost {
 		if age := now.Sub(s.since); few && age < returns && r.real != "" && locate(r.Path).real == "" {
@@ -50,24 +50,30 @@ func (w *Watcher) absorb(now time.Time) time.Duration {
 	for _, p := range paths {
 		s := w.dirty[p]
 		age := now.Sub(s.since)
-		patient := few && age < returns
-		held := false
+		patient := patience{
+			back:    few && age < returns,
+			written: few && age < longestWrite && now.Sub(s.last) < writeQuiet,
+		}
+		did := looked
 		w.each(p, func(r *root, rel string) {
 			if rel == "" && r.kind == watch.Dir {
 				return // locate has looked at it
 			}
 			if was, changed := w.before[spot{r, rel}]; changed && was.kind == 0 {
-				patient = false // nobody has heard of it yet
+				patient.back = false // nobody has heard of it yet
 			}
-			held = !w.scan.look(r, rel, s.deep, patient) || held
+			did = max(did, w.scan.look(r, rel, s.deep, patient))
 		})
-		if held {
+		switch did {
+		case mayBack:
 			wait = max(wait, returns-age)
-			continue
+		case busy:
+			written = writePause
+		default:
+			delete(w.dirty, p)
 		}
-		delete(w.dirty, p)
 	}
-	return wait
+	return wait, written
 }
 
 // each finds a real path in the roots.
@@ -104,13 +110,13 @@ func (w *Watcher) locate(r *root, deep bool) {
 				dir = parentOf(dir)
 			}
 			r.gitLock = gitLock(dir)
-			w.scan.look(r, "", true, false)
+			w.scan.look(r, "", true, patience{})
 		case p.kind == watch.File:
 			if _, ok := w.dirty[p.real]; !ok {
-				w.scan.look(r, "", false, false)
+				w.scan.look(r, "", false, patience{})
 			}
 		default:
-			w.scan.look(r, "", false, false)
+			w.scan.look(r, "", false, patience{})
 		}
 		return
 	}

@@ -24,6 +24,12 @@ const (
 	// returns is how long a path that is gone or empty may take to come back,
 	// as part of being saved.
 	returns = 15 * time.Millisecond
+	// writePause is between looks at a file that is open for writing. It is
+	// waited for while it is written, for longestWrite at most: so a file that
+	// grows is one change, and no service is restarted with half of it.
+	writePause   = 5 * time.Millisecond
+	writeQuiet   = 100 * time.Millisecond
+	longestWrite = 2 * time.Second
 	// gitPause is between looks at git's lock, gitLimit how long it is heeded.
 	gitPause = 10 * time.Millisecond
 	gitLimit = 10 * time.Second

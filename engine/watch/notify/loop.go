@@ -126,6 +126,7 @@ func (w *Watcher) note(e fsnotify.Event) bool {
 			s.since = now
 			w.burst.paths++
 		}
+		s.last = now
 		s.deep = s.deep || structural
 		w.dirty[e.Name] = s
 		matters = true
@@ -148,7 +149,7 @@ func (w *Watcher) miss(r *root, now time.Time, deep bool) {
 }
 
 // settle goes on with a burst that has paused, and says when to look again; 0
-// when it is over.
+// when there is nothing more to look at.
 func (w *Watcher) settle() time.Duration {
 	now := time.Now()
 	if w.drain(); !w.burst.first.IsZero() {
@@ -156,7 +157,8 @@ func (w *Watcher) settle() time.Duration {
 			return rest
 		}
 	}
-	if wait := w.absorb(now); wait > 0 {
+	wait, written := w.absorb(now)
+	if wait > 0 {
 		return wait
 	}
 	if w.drain() {
@@ -173,7 +175,7 @@ func (w *Watcher) settle() time.Duration {
 		return gitPause
 	}
 	w.prepare()
-	return 0
+	return written
 }
 
 // gitBusy says whether git is at work on a root that has changes.

@@ -63,10 +63,7 @@ func newMirrorSkip(t *testing.T, host string, o notify.Options, skip func(string
 		}
 		m.root.Close()
 	})
-	m.sync(func(func(string) bool) {}, apply.Options{Compare: true})
-	for p := range m.w.All() {
-		m.sync(func(yield func(string) bool) { yield(p) }, apply.Options{Compare: true})
-	}
+	m.sync(m.w.All(), apply.Options{Compare: true})
 	return m
 }
 
@@ -365,10 +362,10 @@ func TestRelinkAbove(t *testing.T) {
 	m.settle()
 }
 
-func git(t *testing.T, dir string, args ...string) {
+func git(t *testing.T, dir, stdin string, args ...string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.fsync=none", "-c", "gc.auto=0"}, args...)...)
-	cmd.Dir = dir
+	cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "core.fsync=none", "-c", "gc.auto=0"}, args...)...)
+	cmd.Dir, cmd.Stdin = dir, strings.NewReader(stdin)
 	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("git %s: %v\n%s", args, err, out)
@@ -378,32 +375,38 @@ func git(t *testing.T, dir string, args ...string) {
 // tree writes a tree of n files; what is in them depends on the seed, and
 // every third is in a directory of the seed's.
 func tree(t testing.TB, dir string, n int, seed string) {
+	treeFiles(n, seed, func(path, text string) { write(t, dir+"/"+path, text) })
+}
+
+func treeFiles(n int, seed string, put func(path, text string)) {
 	for i := range n {
-		d := fmt.Sprintf("%s/pkg%d/sub%d", dir, i%17, i%50)
+		d := fmt.Sprintf("pkg%d/sub%d", i%17, i%50)
 		if i%3 == 0 {
 			d += "/" + seed
 		}
-		write(t, fmt.Sprintf("%s/file%d.txt", d, i), fmt.Sprintf("%s %d\n", seed, i))
+		put(fmt.Sprintf("%s/file%d.txt", d, i), fmt.Sprintf("%s %d\n", seed, i))
 	}
 }
 
 func TestCheckout(t *testing.T) {
 	host := memory(t)
-	git(t, host, "init", "-q", "-b", "one")
-	tree(t, host, 5000, "one")
-	git(t, host, "add", "-A")
-	git(t, host, "commit", "-q", "-m", "one")
-	git(t, host, "checkout", "-q", "-b", "two")
-	git(t, host, "rm", "-q", "-r", ".")
-	tree(t, host, 5000, "two")
-	git(t, host, "add", "-A")
-	git(t, host, "commit", "-q", "-m", "two")
+	git(t, host, "", "init", "-q", "-b", "one")
+	var history strings.Builder
+	put := func(path, text string) {
+		fmt.Fprintf(&history, "M 100644 inline %s\ndata %d\n%s\n", path, len(text), text)
+	}
+	for _, branch := range []string{"one", "two"} {
+		fmt.Fprintf(&history, "commit refs/heads/%s\ncommitter a <a@b> 1000000000 +0000\ndata 0\n", branch)
+		treeFiles(5000, branch, put)
+	}
+	git(t, host, history.String(), "fast-import", "--quiet")
+	git(t, host, "", "checkout", "-q", "-f", "two")
 	m := newMirror(t, host, notify.Options{})
 	m.settle()
-	for _, branch := range []string{"one", "two", "one"} {
+	for _, branch := range []string{"one", "two"} {
 		m.batches, m.changes, m.applied = 0, 0, 0
 		begin := time.Now()
-		git(t, host, "checkout", "-q", branch)
+		git(t, host, "", "checkout", "-q", branch)
 		done := time.Since(begin)
 		m.settle()
 		t.Logf("checkout took %v; %d changes in %d batches, found and copied %v after, of which copying took %v", done, m.changes, m.batches, m.settled.Sub(begin)-done, m.applied)

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -23,15 +24,31 @@ type scanner struct {
 	watch, unwatch func(real string, d *dir)
 	// added is called for each directory that is new.
 	added func()
+	// unreadable is told of directories that cannot be read.
+	unreadable func(real string, err error)
+}
+
+// outcome is what look did.
+type outcome uint8
+
+const (
+	looked  outcome = iota
+	mayBack         // gone or empty, and may come back: nothing was done
+	busy            // being written: nothing was done
+)
+
+// patience is what look waits for.
+type patience struct {
+	back    bool // that what is gone or empty comes back
+	written bool // that what is open for writing is closed
 }
 
 // look brings one path up to date, with all that is in it if it was not a
-// directory or deep is set. It says false if the path is gone or empty and
-// was not, and patient is set: then nothing was done.
-func (s *scanner) look(r *root, rel string, deep, patient bool) bool {
+// directory or deep is set.
+func (s *scanner) look(r *root, rel string, deep bool, p patience) outcome {
 	parent, name := r.parent(rel)
 	if parent == nil {
-		return true // a directory above is new or gone: there is an event for it
+		return looked // a directory above is new or gone: there is an event for it
 	}
 	real := r.at(rel)
 	m, err := lstat(real)
@@ -40,28 +57,32 @@ func (s *scanner) look(r *root, rel string, deep, patient bool) bool {
 	}
 	old := parent.get(name)
 	if err != nil || m.kind == 0 {
-		if patient && old.kind != 0 {
-			return false
+		if p.back && old.kind != 0 {
+			return mayBack
 		}
 		s.gone(r, parent, rel, name)
-		return true
+		return looked
 	}
 	if rel != "" && r.skips(rel, m.kind == watch.Dir) {
 		s.gone(r, parent, rel, name)
-		return true
+		return looked
 	}
 	if m.kind == watch.Dir {
 		d := s.dir(r, parent, rel, name, m)
-		if deep || old.kind != watch.Dir {
+		// One that is not watched may have been unreadable.
+		if deep || old.kind != watch.Dir || !d.watched && old.mode != m.mode {
 			s.scan(r, rel, d)
 		}
-		return true
+		return looked
 	}
-	if patient && m.kind == watch.File && m.size == 0 && old.kind == watch.File && old.hash.known() && !old.hash.empty() {
-		return false
+	if p.back && m.kind == watch.File && m.size == 0 && old.kind == watch.File && old.hash.known() && !old.hash.empty() {
+		return mayBack
+	}
+	if p.written && m.kind == watch.File && old.stat != m.stat && beingWritten(real) {
+		return busy
 	}
 	s.file(r, parent, rel, name, m)
-	return true
+	return looked
 }
 
 // dir notes a directory.
@@ -147,10 +168,10 @@ func (s *scanner) scan(r *root, rel string, d *dir) {
 func (s *scanner) compare(r *root, rel string, d *dir) {
 	found, err := s.read(r, rel)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return // there is an event for it
+		if !errors.Is(err, fs.ErrNotExist) { // for that there is an event
+			s.unreadable(r.at(rel), err)
 		}
-		found = nil // not readable any more: as if it were empty
+		return // what was in it is taken to be there still
 	}
 	s.merge(r, rel, d, found)
 }
@@ -180,11 +201,17 @@ func (s *scanner) read(r *root, rel string) ([]sight, error) {
 				continue
 			}
 			m, err := lstatAt(f, e.Name())
-			if err == nil && m.kind != 0 {
+			switch {
+			case err == nil && m.kind != 0:
 				out = append(out, sight{e.Name(), m})
+			case err != nil && !errors.Is(err, fs.ErrNotExist):
+				return nil, err
 			}
 		}
-		if err != nil || len(names) == 0 {
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		if len(names) == 0 {
 			break
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"os"
 	"time"
@@ -39,13 +40,15 @@ type Watcher struct {
 	ready   *prepared
 	lastID  uint64
 
+	told     map[string]bool // of directories that cannot be read
 	hashing  []hashJob
 	lastPoll time.Duration // how long it took
 }
 
 // suspect is a path to look at.
 type suspect struct {
-	since time.Time
+	since time.Time // the first event
+	last  time.Time
 	deep  bool // it was created, renamed or removed: a directory may be another
 }
 
@@ -64,6 +67,9 @@ type prepared struct {
 // eventBuffer is how many events wait here before they wait in the kernel.
 const eventBuffer = 4096
 
+// mostTold bounds the notices of directories that cannot be read.
+const mostTold = 10
+
 // Open reads the roots and watches them. It returns once everything is
 // watched: from then on no change is missed. ctx ends the watcher, as Close
 // does.
@@ -74,8 +80,9 @@ func Open(ctx context.Context, o Options) (*Watcher, error) {
 	w := &Watcher{
 		o: o, out: make(chan watch.Batch), ask: make(chan func()), done: make(chan struct{}),
 		anchors: map[anchor][]*root{}, dirty: map[string]suspect{}, lost: map[*root]suspect{}, before: map[spot]entry{},
+		told: map[string]bool{},
 	}
-	w.scan = scanner{was: w.was, watch: w.watch, unwatch: w.unwatch, added: w.wasAdded}
+	w.scan = scanner{was: w.was, watch: w.watch, unwatch: w.unwatch, added: w.wasAdded, unreadable: w.unreadable}
 	for _, r := range o.Roots {
 		w.roots = append(w.roots, &root{Root: r, fresh: true})
 	}
@@ -194,9 +201,11 @@ func (w *Watcher) watch(real string, d *dir) {
 		// knows by the old path and would drop with that.
 		_ = w.fs.Remove(old)
 	}
-	if err := w.fs.Add(real); noSpace(err) {
-		w.limited(real)
-		return
+	if err := w.fs.Add(real); err != nil {
+		if noSpace(err) {
+			w.limited(real)
+		}
+		return // not readable, which is told where it is read
 	}
 	w.ids[id], d.id, d.watched = real, id, true
 }
@@ -209,6 +218,19 @@ func (w *Watcher) limited(real string) {
 	w.limit = true
 	w.notice(fmt.Sprintf("the limit on inotify watches was reached at %s, after %d directories; the others are compared in intervals, which is slower", real, len(w.ids)),
 		"raise it: sysctl -w fs.inotify.max_user_watches=524288 (and in /etc/sysctl.d to keep it), or ignore directories that need no watching")
+}
+
+// unreadable tells of a directory, once.
+func (w *Watcher) unreadable(real string, err error) {
+	if w.told[real] || len(w.told) >= mostTold {
+		return
+	}
+	w.told[real] = true
+	if p := new(fs.PathError); errors.As(err, &p) {
+		err = p.Err
+	}
+	w.notice(fmt.Sprintf("cannot read %s: %v: what is in it is not watched", watch.Printable(real), err),
+		"let the engine's user read it, or add it to the rule's ignore")
 }
 
 func (w *Watcher) unwatch(real string, d *dir) {

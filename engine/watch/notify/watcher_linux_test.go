@@ -172,6 +172,80 @@ func TestOverlap(t *testing.T) {
 	changes("/link/tree/g changed, /other/tree/g changed")
 }
 
+// TestGrowing writes a file for a while: it is one change, once it is closed,
+// and others do not wait for it.
+func TestGrowing(t *testing.T) {
+	dir := memory(t)
+	write(t, dir+"/f", "0")
+	w := open(t, notify.Options{Roots: roots(dir)})
+	f, err := os.OpenFile(dir+"/f", os.O_WRONLY|os.O_APPEND, 0)
+	must(t, err)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for i := range 20 {
+		_, err := fmt.Fprintln(f, i)
+		must(t, err)
+		if i == 10 {
+			write(t, dir+"/other", "1")
+			expect(t, w, "other created")
+		}
+		<-tick.C
+	}
+	must(t, f.Close())
+	expect(t, w, "f changed")
+	write(t, dir+"/mark", "1")
+	expect(t, w, "mark created")
+
+	t.Log("one that stays open arrives all the same")
+	f, err = os.OpenFile(dir+"/f", os.O_WRONLY|os.O_APPEND, 0)
+	must(t, err)
+	defer f.Close()
+	_, err = f.WriteString("x")
+	must(t, err)
+	expect(t, w, "f changed")
+}
+
+// TestUnreadable takes from somebody who is not root what is to be read, and
+// gives it back.
+func TestUnreadable(t *testing.T) {
+	if os.Getuid() == 0 {
+		cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestUnreadable$")
+		cmd.Dir, cmd.Env = "/", append(os.Environ(), "TMPDIR=/dev/shm")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	dir := memory(t)
+	for _, f := range []string{"/a/sub/f", "/b/f", "/c/f"} {
+		write(t, dir+f, "1")
+	}
+	must(t, os.Chmod(dir+"/a", 0))
+	t.Cleanup(func() { must(t, os.Chmod(dir+"/b", 0o755)) })
+	notices := make(chan string, 10)
+	w := open(t, notify.Options{Roots: roots(dir), Notice: func(n notify.Notice) { notices <- n.Text }})
+	if got, want := <-notices, "cannot read "+dir+"/a: permission denied: what is in it is not watched"; got != want {
+		t.Errorf("notice %s, not %s", got, want)
+	}
+	t.Log("what was there is taken to be there still")
+	must(t, os.Chmod(dir+"/b", 0o300))
+	expect(t, w, "b mode changed")
+	w.Rescan()
+	write(t, dir+"/c/f", "2")
+	expect(t, w, "f changed")
+	t.Log("and what comes back is watched")
+	must(t, os.Chmod(dir+"/a", 0o755))
+	expect(t, w, "a mode changed, sub created, f created")
+	write(t, dir+"/a/sub/f", "2")
+	expect(t, w, "f changed")
+	t.Log("a file: nobody can say whether it is the same")
+	must(t, os.Chmod(dir+"/c/f", 0))
+	expect(t, w, "f changed")
+	must(t, os.Chmod(dir+"/c/f", 0o644))
+	expect(t, w, "f changed")
+}
+
 // TestState finds what changed while nobody watched, and what was reported
 // but not committed.
 func TestState(t *testing.T) {
