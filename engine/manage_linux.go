@@ -167,7 +167,13 @@ func (e *Engine) Save(ctx context.Context, req api.SaveRequest, se *server.Sessi
 // request names a file. It says what it loaded, a line each.
 func (e *Engine) Load(ctx context.Context, req api.LoadRequest, se *server.Session) (int, error) {
 	defer e.cfg.Effort.begin()()
-	images, err := manage.Load(ctx, e.images, req.Path, se.Stdin, manage.LoadOptions{Progress: func(p fetch.Progress) {
+	remote, done := e.registryFor(req.Credentials)
+	defer done()
+	limits, err := fetch.LimitsOf(remote)
+	if err != nil {
+		return 0, &api.Error{Message: err.Error()}
+	}
+	images, err := manage.Load(ctx, e.images, req.Path, se.Stdin, manage.LoadOptions{Limits: limits, Progress: func(p fetch.Progress) {
 		if p.Layer == "" {
 			return
 		}

@@ -35,7 +35,7 @@ func runLoad(ctx context.Context, e *env, input string, quiet bool) error {
 	if e.flags.dryRun {
 		return errDryRun
 	}
-	var req api.LoadRequest
+	req := api.LoadRequest{Credentials: e.credentials()}
 	var in io.Reader
 	switch {
 	case input == "" && isTerminal(e.stdin):

@@ -162,6 +162,8 @@ type SaveRequest struct {
 type LoadRequest struct {
 	Ref  string `json:"ref,omitempty"`  // a name for an archive that has none
 	Path string `json:"path,omitempty"` // absolute, of an archive that need not be sent
+	// Credentials are the client's environment, which sets limits.
+	Credentials Credentials `json:"credentials,omitzero"`
 }
 
 // PruneRequest frees what nothing uses.

@@ -23,6 +23,7 @@ import (
 	"devstack/engine/container"
 	"devstack/engine/image"
 	"devstack/engine/image/commit"
+	"devstack/engine/image/fetch"
 	"devstack/engine/image/registry"
 	"devstack/engine/image/store"
 	"devstack/network"
@@ -342,6 +343,11 @@ func (b *Builder) request(req *Request, o *opened, target *dockerfile.Stage, pla
 	if sr.Registry == nil {
 		sr.Registry = b.cfg.Remote
 	}
+	limits, err := fetch.LimitsOf(sr.Registry)
+	if err != nil {
+		return solve.Request{}, err
+	}
+	sr.MaxBytes = limits.Bytes
 	if o.tree != nil {
 		_, sr.CommitTime = o.tree.Revision()
 	}

@@ -38,7 +38,7 @@ func (r *stage) copyJob(ctx context.Context, c *dockerfile.Copy) (job, error) {
 	j := job{detached: c.Link, work: func(ctx context.Context, root step.Root, _ string, _ func([]byte)) error {
 		return inRoot(root, func(dir *os.File) error {
 			for _, ops := range plans {
-				o := copy.Options{Chown: c.Chown, Chmod: c.Chmod, Link: c.Link, Epoch: r.res.Epoch}
+				o := copy.Options{Chown: c.Chown, Chmod: c.Chmod, Link: c.Link, Epoch: r.res.Epoch, MaxBytes: r.req.MaxBytes}
 				if err := copy.Into(ctx, dir, ops, o); err != nil {
 					return err
 				}
@@ -158,7 +158,7 @@ func (r *stage) remote(ctx context.Context, c *dockerfile.Copy, s string) (*sour
 	if c.KeepGit != nil {
 		spec.KeepGitDir = *c.KeepGit
 	}
-	t, err := source.OpenRemote(ctx, spec, source.Options{Dir: r.s.sources(), Cache: r.s.Digests, NoIgnore: true, Secret: r.req.Credentials})
+	t, err := source.OpenRemote(ctx, spec, source.Options{Dir: r.s.sources(), Cache: r.s.Digests, NoIgnore: true, Secret: r.req.Credentials, MaxBytes: r.req.MaxBytes})
 	if err != nil {
 		return nil, true, err
 	}

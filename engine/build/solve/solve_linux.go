@@ -132,6 +132,7 @@ type Request struct {
 	Import      func(ctx context.Context, key string) (Record, bool)
 	Credentials func(id string) ([]byte, bool) // secrets for git and HTTP; may be nil
 	Registry    *registry.Client               // for images; nil: one for each
+	MaxBytes    int64                          // that an archive may unpack to; 0: the default
 }
 
 // Secret is a build secret: what is in File, else Value.

@@ -16,8 +16,9 @@ import (
 	"devstack/engine/image/store"
 )
 
-// maxArchive bounds what a compressed archive may unpack to.
-const maxArchive = 256 << 30
+// archiveLayers is how many layers of the greatest size fit into an archive:
+// it bounds what a compressed one may unpack to.
+const archiveLayers = 4
 
 // maxFiles bounds the files of an archive: images have a few hundred.
 const maxFiles = 1_000_000
@@ -72,7 +73,7 @@ type extent struct{ offset, size int64 }
 
 // openArchive indexes an archive; a compressed one is first unpacked to a
 // temporary file.
-func openArchive(ctx context.Context, s *store.Store, file string) (*tarFiles, error) {
+func openArchive(ctx context.Context, s *store.Store, file string, limits layer.Limits) (*tarFiles, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
@@ -85,7 +86,7 @@ func openArchive(ctx context.Context, s *store.Store, file string) (*tarFiles, e
 	}
 	defer plain.Close()
 	if compression != layer.None {
-		tmp, err := inflate(ctx, s, plain)
+		tmp, err := inflate(ctx, s, plain, limits)
 		done()
 		if err != nil {
 			return nil, fmt.Errorf("decompress archive: %w", err)
@@ -96,13 +97,13 @@ func openArchive(ctx context.Context, s *store.Store, file string) (*tarFiles, e
 }
 
 // spoolArchive is openArchive for what can be read once only.
-func spoolArchive(ctx context.Context, s *store.Store, r io.Reader) (*tarFiles, error) {
+func spoolArchive(ctx context.Context, s *store.Store, r io.Reader, limits layer.Limits) (*tarFiles, error) {
 	plain, _, err := layer.Decompress(ctx, ctxReader{ctx, r}, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer plain.Close()
-	tmp, err := inflate(ctx, s, plain)
+	tmp, err := inflate(ctx, s, plain, limits)
 	if err != nil {
 		return nil, fmt.Errorf("read archive: %w", err)
 	}
@@ -122,14 +123,15 @@ func indexArchive(ctx context.Context, f *os.File, done func()) (*tarFiles, erro
 	return t, nil
 }
 
-func inflate(ctx context.Context, s *store.Store, r io.Reader) (*store.BlobWriter, error) {
+func inflate(ctx context.Context, s *store.Store, r io.Reader, limits layer.Limits) (*store.BlobWriter, error) {
 	tmp, err := s.NewBlob()
 	if err != nil {
 		return nil, err
 	}
-	n, err := io.Copy(tmp, io.LimitReader(ctxReader{ctx, r}, maxArchive))
-	if err == nil && n == maxArchive {
-		err = fmt.Errorf("it is larger than %d bytes", int64(maxArchive))
+	most := limits.MaxBytes() * archiveLayers
+	n, err := io.Copy(tmp, io.LimitReader(ctxReader{ctx, r}, most+1))
+	if err == nil && n > most {
+		err = &layer.RefusedError{Reason: fmt.Sprintf("the archive is larger than %d bytes", most), Limit: true}
 	}
 	if err != nil {
 		tmp.Discard()

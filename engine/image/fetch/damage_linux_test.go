@@ -18,6 +18,7 @@ import (
 	"devstack/engine/image"
 	"devstack/engine/image/imagetest"
 	"devstack/engine/image/layer"
+	"devstack/engine/image/registry"
 	"devstack/engine/image/store"
 )
 
@@ -115,7 +116,67 @@ func TestBombs(t *testing.T) {
 	inside := imagetest.Tar(t, imagetest.Entry{Header: tar.Header{Name: "zeros"}, Data: zeros})
 	refusedWhole(t, layoutOf(t, digest.FromBytes(inside), gzipped(t, inside)), limits, "limit of 1048576 bytes")
 	after := append(imagetest.Files(t, map[string]string{"a": "b"}), zeros...)
-	refusedWhole(t, layoutOf(t, digest.FromBytes(after), gzipped(t, after)), limits, "more than the limit")
+	refusedWhole(t, layoutOf(t, digest.FromBytes(after), gzipped(t, after)), limits, "more than 1048576 bytes")
+}
+
+// TestLimitOfTheCaller: who calls may set the limit, also of archives.
+func TestLimitOfTheCaller(t *testing.T) {
+	l := imagetest.Tar(t, imagetest.Entry{Header: tar.Header{Name: "zeros"}, Data: make([]byte, 8<<20)})
+	ref := layoutOf(t, digest.FromBytes(l), gzipped(t, l))
+	with := func(limit string) Options {
+		return Options{Registry: registry.New(registry.Options{Environ: []string{LimitVariable + "=" + limit}})}
+	}
+	refusedWhole(t, ref, with("1m"), "limit of 1048576 bytes")
+	s, _ := openStore(t)
+	_, err := Ensure(t.Context(), s, ref, with("1m"))
+	if hint := image.Hint(err); !strings.Contains(hint, LimitVariable) {
+		t.Errorf("hint is %q", hint)
+	}
+	if _, err := Ensure(t.Context(), s, ref, with("much")); err == nil || !strings.Contains(err.Error(), LimitVariable+"=much is no size") {
+		t.Errorf("error is %v", err)
+	}
+	if _, err := Ensure(t.Context(), s, ref, with("10m")); err != nil {
+		t.Error(err)
+	}
+	archive := gzipped(t, imagetest.Tar(t, imagetest.Entry{Header: tar.Header{Name: "index.json"}, Data: make([]byte, 8<<20)}))
+	_, err = Load(t.Context(), s, "", bytes.NewReader(archive), LoadOptions{Limits: layer.Limits{Bytes: 1 << 20}})
+	if err == nil || !strings.Contains(err.Error(), "archive is larger than 4194304 bytes") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// TestLoadOfAFlatDirectory: as podman save --format docker-dir writes.
+func TestLoadOfAFlatDirectory(t *testing.T) {
+	img := imagetest.New(t, image.Config{}, bulk(t, 1000))
+	layout := t.TempDir()
+	imagetest.SaveOCI(t, layout, "", img)
+	raw, err := img.RawManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	blobs, err := filepath.Glob(filepath.Join(layout, "blobs/sha256/*"))
+	if err != nil || len(blobs) != 3 {
+		t.Fatalf("%v, %v", blobs, err)
+	}
+	for _, b := range blobs {
+		if err := os.Rename(b, filepath.Join(dir, filepath.Base(b))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "manifest.json"), raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, root := openStore(t)
+	images, err := Load(t.Context(), s, dir, nil, LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := img.Digest()
+	if err != nil || len(images) != 1 || string(images[0].Manifest) != want.String() {
+		t.Errorf("loaded %v, want %s", images, want)
+	}
+	checkTidy(t, root)
 }
 
 func TestDamagedArchives(t *testing.T) {

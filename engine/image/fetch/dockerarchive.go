@@ -35,8 +35,8 @@ type savedImage struct {
 	Layers   []string
 }
 
-func openDockerArchive(ctx context.Context, s *store.Store, ref image.Reference) (source, error) {
-	t, err := openArchive(ctx, s, ref.File)
+func openDockerArchive(ctx context.Context, s *store.Store, ref image.Reference, limits layer.Limits) (source, error) {
+	t, err := openArchive(ctx, s, ref.File, limits)
 	if err != nil {
 		return nil, err
 	}

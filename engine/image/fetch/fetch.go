@@ -34,7 +34,9 @@ type Options struct {
 	// Registry is shared by calls that want to share connections; nil makes
 	// one for the call.
 	Registry *registry.Client
-	Limits   layer.Limits
+	// Limits of layers; the environment of Registry sets what is zero here
+	// (LimitVariable).
+	Limits layer.Limits
 }
 
 // Ensure gives the image ref with every layer unpacked, fetching what is
@@ -56,7 +58,9 @@ func Ensure(ctx context.Context, s *store.Store, ref string, o Options) (image.I
 	if err != nil {
 		return image.Image{}, err
 	}
-	o.Limits.Memory = s.Memory
+	if err := o.bound(s); err != nil {
+		return image.Image{}, err
+	}
 	j := job{store: s, ref: r, short: image.Short(ref), o: o, when: when, platform: platform}
 	if img, ok, err := j.atHand(); ok || err != nil {
 		return img, err

@@ -4,15 +4,22 @@ import (
 	"archive/tar"
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"devstack/engine/image"
 	"devstack/engine/image/imagetest"
@@ -129,4 +136,55 @@ func TestNeverSaysWhatToDo(t *testing.T) {
 	if !errors.Is(err, store.ErrNotFound) || image.Hint(err) == "" {
 		t.Fatalf("%v, hint %q", err, image.Hint(err))
 	}
+}
+
+// TestLayersAtOnce: however many images come at a time, few of their layers do.
+func TestLayersAtOnce(t *testing.T) {
+	var now, most atomic.Int32
+	var configs sync.Map
+	reg := imagetest.Serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, config := configs.Load(path.Base(r.URL.Path))
+			if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/") && !config {
+				n := now.Add(1)
+				defer now.Add(-1)
+				for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+				}
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	var refs []string
+	for i := range 6 {
+		var layers []imagetest.Layer
+		for k := range 5 {
+			layers = append(layers, imagetest.Files(t, map[string]string{fmt.Sprintf("%d-%d", i, k): strings.Repeat(fmt.Sprint(i, k), 20_000)}))
+		}
+		img := imagetest.New(t, image.Config{}, layers...)
+		name, err := img.ConfigName()
+		if err != nil {
+			t.Fatal(err)
+		}
+		configs.Store(name.String(), true)
+		refs = append(refs, reg.Push(t, fmt.Sprintf("app%d:1", i), img))
+	}
+	s, root := openStore(t)
+	s.Slots = semaphore.NewWeighted(2)
+	var g errgroup.Group
+	for _, ref := range refs {
+		g.Go(func() error {
+			_, err := Ensure(t.Context(), s, ref, Options{})
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if n := most.Load(); n < 1 || n > 2 {
+		t.Errorf("%d layers at once, want 2", n)
+	}
+	if !s.Slots.TryAcquire(2) {
+		t.Error("a place was not given back")
+	}
+	checkTidy(t, root)
 }

@@ -19,8 +19,8 @@ import (
 	"devstack/engine/image/store"
 )
 
-// parallelLayers bounds the layers of one image in flight, and with them
-// memory: a few MiB each.
+// parallelLayers bounds the layers of one image in flight; store.Slots those
+// of all.
 const parallelLayers = 6
 
 // source is where an image comes from.
@@ -110,9 +110,9 @@ func (j *job) open(ctx context.Context) (source, error) {
 	case image.OCI:
 		return openLayout(j.ref)
 	case image.OCIArchive:
-		return openLayoutArchive(ctx, j.store, j.ref)
+		return openLayoutArchive(ctx, j.store, j.ref, j.o.Limits)
 	case image.DockerArchive:
-		return openDockerArchive(ctx, j.store, j.ref)
+		return openDockerArchive(ctx, j.store, j.ref, j.o.Limits)
 	}
 	return nil, fmt.Errorf("transport %s is not supported", j.ref.Transport)
 }
@@ -131,6 +131,8 @@ func (j *job) explain(err error) error {
 	var corrupt *layer.DigestError
 	var size *layer.SizeError
 	switch {
+	case errors.As(err, &refused) && refused.Limit:
+		e.Hint = "if the image is to be trusted, allow more with " + LimitVariable + " (such as 200g)"
 	case errors.As(err, &refused):
 		e.Hint = "the image is broken or hostile; do not use it"
 	case errors.As(err, &corrupt), errors.As(err, &size):
@@ -266,6 +268,10 @@ func (j *job) layer(ctx context.Context, src source, l image.Layer, report func(
 		report(Progress{State: store.Exists, Current: l.Size, Total: l.Size})
 		return nil
 	}
+	if err := j.store.Slots.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer j.store.Slots.Release(1)
 	if j.store.HasBlob(l.Digest, l.Size) {
 		err := j.ingest(ctx, storeSource{s: j.store}, l, nil, report)
 		var corrupt *layer.DigestError
@@ -321,6 +327,10 @@ func (j *job) ingest(ctx context.Context, src source, l image.Layer, blob *store
 // blob gets a layer's blob alone, where the layer is unpacked already from one
 // that was compressed differently: to save or push the image takes its own.
 func (j *job) blob(ctx context.Context, src source, l image.Layer, report func(Progress)) error {
+	if err := j.store.Slots.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer j.store.Slots.Release(1)
 	r, err := src.blob(ctx, descriptor(l))
 	if err != nil {
 		return err

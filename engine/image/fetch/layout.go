@@ -33,8 +33,8 @@ func openLayout(ref image.Reference) (source, error) {
 	return &layoutSource{dirFiles{root}, ref}, nil
 }
 
-func openLayoutArchive(ctx context.Context, s *store.Store, ref image.Reference) (source, error) {
-	t, err := openArchive(ctx, s, ref.File)
+func openLayoutArchive(ctx context.Context, s *store.Store, ref image.Reference, limits layer.Limits) (source, error) {
+	t, err := openArchive(ctx, s, ref.File, limits)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ type LoadOptions struct {
 
 // Load brings all images of an archive into the store, under the names they
 // have there; one without a name goes by its ID. It reads what `docker save`
-// and `podman save` write, OCI archives and layouts, compressed or not. from is
+// and `podman save` write in all their formats, OCI archives and layouts, compressed or not. from is
 // a path, or "" to read stdin, which is kept in the store meanwhile. Names
 // appear when everything is there, all at once.
 func Load(ctx context.Context, s *store.Store, from string, stdin io.Reader, o LoadOptions) ([]image.Image, error) {
@@ -75,10 +75,10 @@ type loader struct {
 func (l *loader) open(ctx context.Context, stdin io.Reader) (files, error) {
 	if l.from == "" {
 		l.from = "standard input"
-		return spoolArchive(ctx, l.store, stdin)
+		return spoolArchive(ctx, l.store, stdin, l.o.Limits)
 	}
 	if fi, err := os.Stat(l.from); err != nil || !fi.IsDir() {
-		return openArchive(ctx, l.store, l.from)
+		return openArchive(ctx, l.store, l.from, l.o.Limits)
 	}
 	root, err := os.OpenRoot(l.from)
 	return dirFiles{root}, err
@@ -97,9 +97,12 @@ func (l *loader) explain(err error) error {
 // load prefers index.json: docker save writes both, and only there the
 // manifests keep their digests.
 func (l *loader) load(ctx context.Context) error {
-	saved, err := l.manifestJSON()
+	saved, flat, err := l.manifestJSON()
 	if err != nil {
 		return err
+	}
+	if flat != nil {
+		return l.loadFlat(ctx, flat)
 	}
 	index, err := l.indexJSON()
 	switch {
@@ -113,35 +116,48 @@ func (l *loader) load(ctx context.Context) error {
 	return errors.New("it holds no image: neither index.json nor manifest.json is there (for a root file system, unpack it and use rootfs:DIR)")
 }
 
-func (l *loader) manifestJSON() ([]savedImage, error) {
-	var saved []savedImage
-	err := l.read("manifest.json", &saved)
-	return saved, err
+// manifestJSON is what docker save lists its images in, or an image's own
+// manifest.
+func (l *loader) manifestJSON() (saved []savedImage, own []byte, err error) {
+	const name = "manifest.json"
+	b, err := l.bytes(name)
+	switch {
+	case err != nil || b == nil:
+	case bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")):
+		own = b
+	default:
+		err = parse(name, b, &saved)
+	}
+	return saved, own, err
 }
 
 func (l *loader) indexJSON() ([]ocispec.Descriptor, error) {
+	const name = "index.json"
 	var index ocispec.Index
-	err := l.read("index.json", &index)
+	b, err := l.bytes(name)
+	if err == nil && b != nil {
+		err = parse(name, b, &index)
+	}
 	return index.Manifests, err
 }
 
-// read decodes a file of the archive, if it is there.
-func (l *loader) read(name string, to any) error {
+// bytes reads a file of the archive; nil: it is not there.
+func (l *loader) bytes(name string) ([]byte, error) {
 	r, size, err := l.files.open(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer r.Close()
 	if size > maxMeta {
-		return fmt.Errorf("%s is larger than %d bytes", name, maxMeta)
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, maxMeta)
 	}
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return err
-	}
+	return io.ReadAll(r)
+}
+
+func parse(name string, b []byte, to any) error {
 	if err := json.Unmarshal(b, to); err != nil {
 		return fmt.Errorf("parse %s: %w", name, err)
 	}

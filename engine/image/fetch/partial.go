@@ -31,7 +31,9 @@ func Open(ctx context.Context, s *store.Store, ref string, o Options) (_ *Partia
 	if err != nil {
 		return nil, err
 	}
-	o.Limits.Memory = s.Memory
+	if err := o.bound(s); err != nil {
+		return nil, err
+	}
 	p := &Partial{j: job{store: s, ref: r, short: image.Short(ref), o: o, platform: platform}}
 	if p.src, err = p.j.open(ctx); err != nil {
 		return nil, p.j.explain(err)

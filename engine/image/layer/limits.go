@@ -27,10 +27,14 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// MaxBytes is Bytes or its default.
+func (l Limits) MaxBytes() int64 { return l.withDefaults().Bytes }
+
 // RefusedError says that a layer asks for something no layer may have.
 type RefusedError struct {
 	Entry  string // the name in the archive, "" for the layer as a whole
 	Reason string
+	Limit  bool // one of Limits is reached
 }
 
 func (e *RefusedError) Error() string {
@@ -42,6 +46,10 @@ func (e *RefusedError) Error() string {
 
 func refuse(entry, format string, a ...any) error {
 	return &RefusedError{Entry: entry, Reason: fmt.Sprintf(format, a...)}
+}
+
+func exceed(entry, format string, a ...any) error {
+	return &RefusedError{Entry: entry, Reason: fmt.Sprintf(format, a...), Limit: true}
 }
 
 // DigestError says that content is not what its digest promised: it was cut

@@ -70,7 +70,8 @@ func unpackStream(ctx context.Context, src io.Reader, dir string, want Blob, lim
 		defer ahead.Close() // before plain is closed
 		stream = ahead
 	}
-	content := &meter{r: stream, left: limits.withDefaults().Bytes}
+	bytes := limits.withDefaults().Bytes
+	content := &meter{r: stream, limit: bytes, left: bytes}
 	if compression != None || want.Digest != want.DiffID {
 		content.hash = want.DiffID.Algorithm().Hash()
 	}
@@ -155,9 +156,9 @@ func (in *inflow) fault(want Blob, unpack error) error {
 
 // meter hashes and bounds the uncompressed stream.
 type meter struct {
-	r    io.Reader
-	hash hash.Hash // nil: not wanted
-	left int64
+	r           io.Reader
+	hash        hash.Hash // nil: not wanted
+	limit, left int64
 }
 
 func (m *meter) Read(p []byte) (int, error) {
@@ -166,7 +167,7 @@ func (m *meter) Read(p []byte) (int, error) {
 		m.hash.Write(p[:n])
 	}
 	if m.left -= int64(n); m.left < 0 {
-		return 0, refuse("", "it unpacks to more than the limit")
+		return 0, exceed("", "it unpacks to more than %d bytes", m.limit)
 	}
 	return n, err
 }

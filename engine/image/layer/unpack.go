@@ -33,10 +33,10 @@ func Unpack(ctx context.Context, r io.Reader, dir string, limits Limits) (err er
 			return fmt.Errorf("read layer: %w", err)
 		}
 		if n >= limits.Entries {
-			return refuse("", "it has more than %d entries", limits.Entries)
+			return exceed("", "it has more than %d entries", limits.Entries)
 		}
 		if left -= hdr.Size; hdr.Size < 0 || left < 0 {
-			return refuse(hdr.Name, "takes the layer over its limit of %d bytes", limits.Bytes)
+			return exceed(hdr.Name, "takes the layer over its limit of %d bytes", limits.Bytes)
 		}
 		if err := unpackEntry(t, hdr, tr, limits); err != nil {
 			return err

@@ -72,6 +72,9 @@ func (c *Client) Close() {
 	}
 }
 
+// Getenv looks into the environment that the client was made for.
+func (c *Client) Getenv(name string) string { return c.store.Getenv(name) }
+
 // Repository opens the repository of a reference for pulling. It reads
 // configuration but does not ask the registry yet.
 func (c *Client) Repository(_ context.Context, ref image.Reference) (*Repository, error) {

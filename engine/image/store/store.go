@@ -30,8 +30,10 @@ type Store struct {
 	Images flight.Group[image.Image, Progress]
 	Layers flight.Group[struct{}, Progress]
 
-	// Memory bounds what decoders of layers take together.
+	// Memory bounds what decoders of layers take together, and Slots how many
+	// layers, of whatever images, are on their way at once.
 	Memory *semaphore.Weighted
+	Slots  *semaphore.Weighted
 
 	mu     sync.Mutex
 	index  cachedIndex
@@ -41,6 +43,9 @@ type Store struct {
 	syncs sync.WaitGroup
 }
 
+// layersAtOnce bounds memory: a layer takes a few MiB of buffers.
+const layersAtOnce = 8
+
 // Open opens the store beneath dataRoot, making it where it is missing, and
 // clears away what an earlier process left half done.
 func Open(dataRoot string) (*Store, error) {
@@ -48,7 +53,7 @@ func Open(dataRoot string) (*Store, error) {
 		images: filepath.Join(dataRoot, "images"),
 		layers: filepath.Join(dataRoot, "layers"),
 		loaded: map[digest.Digest]image.Image{}, sizes: map[digest.Digest]int64{},
-		Memory: semaphore.NewWeighted(layer.MemorySize),
+		Memory: semaphore.NewWeighted(layer.MemorySize), Slots: semaphore.NewWeighted(layersAtOnce),
 	}
 	for _, dir := range []string{s.blobDir("sha256"), s.ingestDir(), s.layerIngestDir(), s.unsyncedDir(), filepath.Join(s.layers, "sha256")} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
