@@ -54,18 +54,9 @@ func runDown(ctx context.Context, e *env, f *pflag.FlagSet, req api.DownRequest)
 		return err
 	}
 	defer c.Close()
-	n := 0
 	var result api.UpResult
 	err = e.progress("down", func(emit func(api.Message)) (err error) {
-		result, err = c.Down(ctx, req, func(m api.Message) {
-			if m.Progress != nil {
-				n++
-			}
-			emit(m)
-		})
-		if err == nil && n == 0 && !req.DryRun {
-			emit(api.Message{Notice: &api.Notice{Level: "warning", Text: fmt.Sprintf("No resource found to remove for project %q.", name)}})
-		}
+		result, err = c.Down(ctx, req, emit)
 		return err
 	})
 	if err == nil && req.DryRun {

@@ -78,11 +78,22 @@ func listProjects(ctx context.Context, e *env, all bool, keep func(string) bool)
 	}
 	defer c.Close()
 	projects, err := c.Ls(ctx)
+	for _, p := range projects {
+		if !all { // then only what runs counts
+			maps.DeleteFunc(p.Status, func(state string, _ int) bool { return !alive(state) })
+		}
+	}
 	projects = slices.DeleteFunc(projects, func(p api.LsResult) bool {
-		return !keep(p.Name) || !all && p.Status[api.StateRunning] == 0
+		return !keep(p.Name) || !all && len(p.Status) == 0
 	})
 	slices.SortFunc(projects, func(a, b api.LsResult) int { return cmp.Compare(a.Name, b.Name) })
 	return projects, err
+}
+
+// alive says whether a container in this state is one of those that `ls` and
+// `ps` show without --all.
+func alive(state string) bool {
+	return state == api.StateRunning || state == api.StatePaused || state == api.StateRestarting
 }
 
 // projectRow is one project in the JSON of `ls`.

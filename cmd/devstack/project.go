@@ -52,7 +52,7 @@ func (e *env) loadOptions() load.Options {
 // given (-p, COMPOSE_PROJECT_NAME with unreadable files) they need no project.
 func (e *env) loadOrName(ctx context.Context, services ...string) (*compose.Project, string, error) {
 	if e.flags.name != "" && len(e.flags.files) == 0 {
-		return nil, e.flags.name, nil
+		return nil, e.flags.name, load.CheckName(e.flags.name, "-p")
 	}
 	o := e.loadOptions()
 	o.Services, o.Lenient = services, true

@@ -203,10 +203,7 @@ func (ld *loader) projectName(docs []parsed, paths []string) (string, error) {
 		explicit, from = ld.env["COMPOSE_PROJECT_NAME"], "COMPOSE_PROJECT_NAME"
 	}
 	if explicit != "" {
-		if NormalizeName(explicit) != explicit {
-			return "", fmt.Errorf("invalid project name %q in %s: it must consist of lower-case letters, digits, hyphens and underscores, and begin with a letter or digit", explicit, from)
-		}
-		return explicit, fits(explicit, from)
+		return explicit, CheckName(explicit, from)
 	}
 	named := ""
 	for _, d := range docs {
@@ -234,6 +231,15 @@ func (ld *loader) projectName(docs []parsed, paths []string) (string, error) {
 		return "", fmt.Errorf("project name must not be empty: nothing of %q can be used; set name: in the project file or use -p", named)
 	}
 	return name, fits(name, "name or the project directory")
+}
+
+// CheckName refuses what cannot be the name of a project; from says where it
+// was given.
+func CheckName(name, from string) error {
+	if NormalizeName(name) != name {
+		return fmt.Errorf("invalid project name %q in %s: it must consist of lower-case letters, digits, hyphens and underscores, and begin with a letter or digit", name, from)
+	}
+	return fits(name, from)
 }
 
 // fits refuses a project name that the names made of it would not fit into.
