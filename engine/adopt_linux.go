@@ -9,6 +9,7 @@ import (
 
 	"devstack/engine/build"
 	"devstack/engine/image/snapshot"
+	"devstack/engine/state"
 	"devstack/engine/supervise"
 )
 
@@ -47,16 +48,24 @@ func (e *Engine) adopt(ctx context.Context, restored map[string]*os.File) error 
 		}
 		errs = append(errs, p.Supplant(ctx))
 	}
-	return errors.Join(append(errs, e.sweep(ctx, known), e.drop(restored))...)
+	if errors.Is(err, state.ErrIncomplete) {
+		return errors.Join(errs...)
+	}
+	return errors.Join(append(errs, e.sweep(ctx, known), e.drop(restored, known))...)
 }
 
 // drop lets go of the streams that the guard kept for containers that are no
-// more.
-func (e *Engine) drop(restored map[string]*os.File) error {
+// more. It goes on to keep those of containers left to a later engine.
+func (e *Engine) drop(restored map[string]*os.File, known map[string]bool) error {
 	var errs []error
 	for name, f := range restored {
-		if strings.HasPrefix(name, "log/") || strings.HasPrefix(name, "stdin/") {
-			errs = append(errs, f.Close(), e.cfg.Guard.Drop(name))
+		kind, rest, _ := strings.Cut(name, "/")
+		if kind != "log" && kind != "stdin" {
+			continue
+		}
+		errs = append(errs, f.Close())
+		if id, _, _ := strings.Cut(rest, "/"); !known[id] {
+			errs = append(errs, e.cfg.Guard.Drop(name))
 		}
 	}
 	return errors.Join(errs...)

@@ -68,17 +68,21 @@ func (s *Store) RemoveProject(name string) error {
 type Loaded struct {
 	Project    Project
 	Containers []Container
-	Later      []string // ids of containers with records of a later version
+	Later      []string // ids of containers with records for a later engine
 }
 
-// Load reads every record. Those of a later version are reported in the error
-// and left alone, for the engine that wrote them. One that cannot be read
-// describes nothing any more: it is reported and removed, so that what it stood
-// for is swept.
+// ErrIncomplete says that there are records which Load could not list: what
+// they stand for must not be swept.
+var ErrIncomplete = errors.New("records are incomplete")
+
+// Load reads every record. Those of a later version, and those that the disk
+// does not give, are reported in the error and left alone, for a later engine.
+// One that makes no sense describes nothing any more: it is reported and
+// removed, so that what it stood for is swept.
 func (s *Store) Load() ([]Loaded, error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
-		return nil, fmt.Errorf("read records: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
 	var all []Loaded
 	var errs []error
@@ -99,7 +103,7 @@ func (s *Store) loadProject(name string) (*Loaded, error) {
 	dir := filepath.Join(s.dir, name)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("read records of %s: %w", name, err)
+		return nil, fmt.Errorf("%w: of project %s: %w", ErrIncomplete, name, err)
 	}
 	l := &Loaded{Project: Project{Name: name}}
 	var errs []error
@@ -143,8 +147,8 @@ func (s *Store) loadProject(name string) (*Loaded, error) {
 
 const tempPrefix = ".tmp-"
 
-// errLater: a later engine has written it.
-var errLater = errors.New("written by a later version of devstack")
+// errLater: it is for a later engine, which wrote it or may be able to read it.
+var errLater = errors.New("left to a later engine")
 
 func writeJSON(path string, v any) error {
 	b, err := json.Marshal(v)
@@ -170,7 +174,7 @@ func writeJSON(path string, v any) error {
 func readJSON(path string, v any) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("read record: %w", err)
+		return fmt.Errorf("read record: %w: %w", err, errLater)
 	}
 	var head struct {
 		Version int `json:"version"`

@@ -180,8 +180,8 @@ func Remove(dataRoot, id string) error {
 	return nil
 }
 
-// Sweep removes the snapshots of containers that keep does not know, and what
-// interrupted removals left.
+// Sweep removes the snapshots of containers that keep does not know, with all
+// else in their directories (logs), and what interrupted removals left.
 func Sweep(dataRoot string, keep func(id string) bool) error {
 	root := filepath.Join(dataRoot, "containers")
 	entries, err := os.ReadDir(root)
@@ -194,7 +194,11 @@ func Sweep(dataRoot string, keep func(id string) bool) error {
 	var errs []error
 	for _, e := range entries {
 		if id := e.Name(); id != trashName && !keep(id) {
-			errs = append(errs, Remove(dataRoot, id))
+			err := Remove(dataRoot, id)
+			if err == nil {
+				err = os.RemoveAll(filepath.Join(root, id))
+			}
+			errs = append(errs, err)
 		}
 	}
 	trash := filepath.Join(root, trashName)
