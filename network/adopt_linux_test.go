@@ -14,10 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shelf is a Keeper in this process: what the guard does in its own.
+// shelf is a Keeper in this process: what the guard does in its own, where a
+// lazy one takes its time.
 type shelf struct {
-	mu   sync.Mutex
-	kept map[string]*os.File
+	lazy bool
+
+	mu      sync.Mutex
+	kept    map[string]*os.File
+	dropped []*os.File // but not closed yet
 }
 
 func (s *shelf) Keep(name string, f *os.File) error {
@@ -41,11 +45,25 @@ func (s *shelf) Keep(name string, f *os.File) error {
 func (s *shelf) Drop(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f := s.kept[name]; f != nil {
+	f := s.kept[name]
+	delete(s.kept, name)
+	switch {
+	case f == nil:
+	case s.lazy:
+		s.dropped = append(s.dropped, f)
+	default:
 		f.Close()
-		delete(s.kept, name)
 	}
 	return nil
+}
+
+func (s *shelf) Sync() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.dropped {
+		f.Close()
+	}
+	s.dropped = nil
 }
 
 // restored duplicates what is kept, as the guard hands it to a new engine.
@@ -58,6 +76,28 @@ func (s *shelf) restored(t testing.TB) map[string]*os.File {
 		}
 	}
 	return next.kept
+}
+
+// What was unpublished can be published again, although the Keeper still has it.
+func TestPublishAgainBesideKeeper(t *testing.T) {
+	s, err := Open(t.Context(), Config{DataRoot: t.TempDir(), RunRoot: t.TempDir(), Tag: "aaaac2", Keep: &shelf{lazy: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, proto := range []string{"tcp", "udp"} {
+		spec := PublishSpec{Key: "shop/web/53/" + proto, Proto: proto, HostIP: netip.MustParseAddr("127.0.0.1"), Project: "shop"}
+		for range 3 {
+			p, err := s.Publish(t.Context(), spec)
+			if err != nil {
+				t.Fatalf("%s: %v", proto, err)
+			}
+			spec.HostPort = p.HostPort
+			if err := s.Unpublish(spec.Key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 func TestNextEngineTakesOver(t *testing.T) {

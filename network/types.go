@@ -21,6 +21,7 @@ type Config struct {
 type Keeper interface {
 	Keep(name string, f *os.File) error
 	Drop(name string) error
+	Sync() // returns when what was dropped is closed
 }
 
 // Spec is a network as declared.

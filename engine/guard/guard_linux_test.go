@@ -230,3 +230,65 @@ func TestLastWordsOfAnEngineThatDidNotListen(t *testing.T) {
 		t.Errorf("bye %v, link %d", g.bye, g.link)
 	}
 }
+
+// What an engine dropped is closed when the guard answers its sync.
+func TestSync(t *testing.T) {
+	g, end := rig(t)
+	engine, err := syscall.Dup(end)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Link{
+		file: os.NewFile(uintptr(engine), "guard"), restored: map[string]*os.File{}, done: make(chan struct{}),
+		waiters: map[process]chan Exit{}, synced: map[uint32]chan struct{}{},
+	}
+	defer l.file.Close()
+	if l.raw, err = l.file.SyscallConn(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(l.done)
+		l.hear(false)
+	}()
+	files := count(t)
+	for range 3 {
+		if err := l.Keep("port", l.file); err != nil {
+			t.Fatal(err)
+		}
+		g.receive()
+		if err := l.Drop("port"); err != nil {
+			t.Fatal(err)
+		}
+		answered := make(chan struct{})
+		begin := time.Now()
+		go func() {
+			defer close(answered)
+			l.Sync()
+		}()
+		ready := [1]pollFD{{fd: int32(g.link), events: pollIn}}
+		for waiting := true; waiting; {
+			if _, err := poll(ready[:], 1); err != nil && err != syscall.EINTR {
+				t.Fatal(err)
+			}
+			g.receive()
+			select {
+			case <-answered:
+				waiting = false
+			default:
+			}
+		}
+		if took := time.Since(begin); took >= syncLimit {
+			t.Errorf("no answer in %v", took)
+		}
+		if n := count(t); n != files {
+			t.Errorf("%d more files", n-files)
+		}
+	}
+	syscall.Close(g.link)
+	g.link = -1
+	begin := time.Now()
+	l.Sync()
+	if took := time.Since(begin); took >= syncLimit {
+		t.Errorf("waited %v for a guard that is gone", took)
+	}
+}

@@ -23,6 +23,7 @@ type progress struct {
 	welcome bool
 	kept    int // index of the next
 	ready   bool
+	synced  uint32 // the last sync that has to be answered; 0: none
 }
 
 func (g *guard) restartSending() {
@@ -37,7 +38,7 @@ func (g *guard) pending() bool {
 	if g.link < 0 {
 		return false
 	}
-	if !g.unsent.ready {
+	if !g.unsent.ready || g.unsent.synced != 0 {
 		return true
 	}
 	for i := range g.exits {
@@ -77,6 +78,9 @@ func (g *guard) send() {
 	}
 	if !g.unsent.ready {
 		g.unsent.ready = g.sendPacket(packet(opReady), -1)
+	}
+	if n := g.unsent.synced; n != 0 && g.sendPacket(packet(opSynced, n), -1) {
+		g.unsent.synced = 0
 	}
 }
 
@@ -168,6 +172,9 @@ func (g *guard) obey(msg []byte, fd int) bool {
 		g.forget(parseForget(msg))
 	case opUse:
 		g.use(name)
+	case opSync:
+		g.unsent.synced = number(msg, 0)
+		g.send()
 	case opServing:
 		g.serving = true
 	case opBye:

@@ -5,6 +5,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Link is the engine's end of the line to its guard. Its methods may be called
@@ -20,6 +21,8 @@ type Link struct {
 	mu      sync.Mutex
 	exits   []Exit // arrived, nobody has asked yet
 	waiters map[process]chan Exit
+	syncs   uint32
+	synced  map[uint32]chan struct{}
 }
 
 // Connect takes up the line to the guard that started this process. Without
@@ -44,6 +47,7 @@ func Connect() (*Link, error) {
 		restored: map[string]*os.File{},
 		done:     make(chan struct{}),
 		waiters:  map[process]chan Exit{},
+		synced:   map[uint32]chan struct{}{},
 	}
 	raw, err := l.file.SyscallConn()
 	if l.raw = raw; err == nil {
@@ -96,6 +100,43 @@ func (l *Link) Keep(name string, f *os.File) error {
 
 // Drop makes the guard close what it keeps under name.
 func (l *Link) Drop(name string) error { return unlessGone(l.send(named(opDrop, name), nil)) }
+
+// syncLimit bounds Sync: guards of earlier versions do not answer.
+const syncLimit = time.Second
+
+// Sync returns when the guard has done all that it was told before: what was
+// dropped is closed.
+func (l *Link) Sync() {
+	l.mu.Lock()
+	l.syncs++
+	n, done := l.syncs, make(chan struct{})
+	l.synced[n] = done
+	l.mu.Unlock()
+	timer := time.NewTimer(syncLimit)
+	defer timer.Stop()
+	if l.send(packet(opSync, n), nil) == nil {
+		select {
+		case <-done:
+		case <-l.done:
+		case <-timer.C:
+		}
+	}
+	l.mu.Lock()
+	delete(l.synced, n)
+	l.mu.Unlock()
+}
+
+// answered wakes those whose Sync was n or earlier.
+func (l *Link) answered(n uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for k, done := range l.synced {
+		if k <= n {
+			close(done)
+			delete(l.synced, k)
+		}
+	}
+}
 
 func unlessGone(err error) error {
 	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
@@ -247,6 +288,8 @@ func (l *Link) take(msg []byte, fd int) {
 			l.restored[name] = os.NewFile(uintptr(fd), name)
 			return
 		}
+	case opSynced:
+		l.answered(number(msg, 0))
 	case opExit:
 		l.arrived(Exit{
 			PID:    int(number(msg, 0)),

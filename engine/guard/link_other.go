@@ -19,6 +19,7 @@ func (l *Link) Keep(string, *os.File) error          { return errors.ErrUnsuppor
 func (l *Link) Drop(string) error                    { return errors.ErrUnsupported }
 func (l *Link) UseBinary(string) error               { return errors.ErrUnsupported }
 func (l *Link) Serving() error                       { return errors.ErrUnsupported }
+func (l *Link) Sync()                                {}
 func (l *Link) Goodbye() error                       { return errors.ErrUnsupported }
 func (l *Link) Exits() []Exit                        { return nil }
 func (l *Link) ExitOf(int, uint64) (e Exit, ok bool) { return e, false }

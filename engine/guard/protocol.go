@@ -16,13 +16,15 @@ package guard
 //	  |                       forget(pid u32, start u64)       |
 //	  |                       use(path): the next binary       |
 //	  |                       serving(): it answers clients    |
+//	  |                       sync(n u32)                      |
 //	  |                       bye(): end with me, whatever     |
 //	  |                              my exit status            |
 //	  |<-------------------------------------------------------|
 //	  | exit(...)                  whenever an orphan ends     |
+//	  | synced(n u32)              all before sync(n) is done  |
 //	  |------------------------------------------------------->|
 //
-// Nothing is acknowledged: a packet that was sent is in the guard's queue, which
+// Nothing else is acknowledged: a packet that was sent is in the guard's queue, which
 // outlives the engine and is emptied before the next engine starts. The guard
 // never waits for the engine: what cannot be sent now stays in its tables and
 // goes when the socket is writable. Messages that make no sense are ignored.
@@ -36,6 +38,8 @@ const (
 	opForget  = 'F'
 	opUse     = 'U'
 	opServing = 'S'
+	opSync    = 'Y'
+	opSynced  = 'y'
 	opBye     = 'B'
 )
 

@@ -19,6 +19,7 @@ import (
 type Guard interface {
 	Keep(name string, f *os.File) error
 	Drop(name string) error
+	Sync() // returns when what was dropped is closed
 	Restored() map[string]*os.File
 	GuardPID() int
 	Generation() int

@@ -20,6 +20,7 @@ import (
 type Keeper interface {
 	Keep(name string, f *os.File) error
 	Drop(name string) error
+	Sync() // returns when what was dropped is closed
 }
 
 // Config is what a Table works with.
@@ -123,7 +124,7 @@ func (t *Table) sockets(s Spec) ([]socket, error) {
 	}
 	var first error
 	for n := int(s.HostPort); n <= int(s.HostPortEnd); n++ {
-		socks, err := openAll(s, uint16(n))
+		socks, err := t.openAll(s, uint16(n))
 		if err == nil {
 			return socks, t.keep(s, socks)
 		}
@@ -137,6 +138,17 @@ func (t *Table) sockets(s Spec) ([]socket, error) {
 		}
 	}
 	return nil, first
+}
+
+// openAll tries once more when a Keeper may have let go meanwhile of what this
+// table has dropped.
+func (t *Table) openAll(s Spec, number uint16) ([]socket, error) {
+	socks, err := openAll(s, number)
+	if _, taken := errors.AsType[*TakenError](err); !taken || t.cfg.Keep == nil {
+		return socks, err
+	}
+	t.cfg.Keep.Sync()
+	return openAll(s, number)
 }
 
 // blame completes an error by who has the port.
