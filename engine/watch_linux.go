@@ -250,11 +250,11 @@ func watchEvent(project string, r *api.WatchReport) api.Event {
 
 // explainWatch says what would be watched, or what a path would trigger.
 func (e *Engine) explainWatch(ctx context.Context, req api.WatchRequest) (api.WatchResult, error) {
-	p, err := live.Load(ctx, req)
+	p, from, err := live.Load(ctx, req)
 	if err != nil {
 		return api.WatchResult{}, err
 	}
-	rules, findings := live.Compile(p, req, liveEngine{e}.BaseImage)
+	rules, findings := live.Compile(p, from, req, liveEngine{e}.BaseImage)
 	if req.Explain != "" {
 		path := req.Explain
 		if !filepath.IsAbs(path) {

@@ -178,8 +178,9 @@ func runInside(t *testing.T, script string) {
 // remountSys gives the new network namespace its own /sys/class/net, and keeps
 // the cgroup trees, which sit below.
 func remountSys() error {
-	const keep = "/tmp/.devstack-test-cgroup"
-	if err := os.MkdirAll(keep, 0o700); err != nil {
+	// A name of its own: who removes it ends mounts on it in other namespaces, too.
+	keep, err := os.MkdirTemp("", "devstack-test-cgroup-")
+	if err != nil {
 		return err
 	}
 	defer os.Remove(keep)

@@ -102,6 +102,9 @@ func (ld *loader) discover(dir string) []string {
 		if found := existing(dir, FileNames()); len(found) > 0 {
 			ld.warnSeveral("project", found)
 			paths := found[:1]
+			for _, name := range overrideNames() {
+				ld.consult(filepath.Join(dir, name))
+			}
 			if over := existing(dir, overrideNames()); len(over) > 0 {
 				ld.warnSeveral("override", over)
 				paths = append(paths, over[0])
@@ -154,6 +157,7 @@ func (ld *loader) environment(dir string) error {
 			return nil
 		}
 		path := filepath.Join(dir, ".env")
+		ld.consult(path)
 		if info, err := os.Stat(path); err != nil || info.IsDir() {
 			return nil
 		}

@@ -81,6 +81,7 @@ func (m *model) includedEnv(sub *model, inc *node) bool {
 		}
 	} else {
 		path := filepath.Join(sub.base, ".env")
+		m.ld.consult(path)
 		if info, err := os.Stat(path); err == nil && !info.IsDir() {
 			envFiles = []string{path}
 		}

@@ -44,6 +44,10 @@ type Options struct {
 	// Variables, if set, is told of every variable that the files use.
 	Variables func(Variable)
 
+	// Consulted, if set, is told the absolute path of every file that has a say,
+	// also of those that would have if they were there.
+	Consulted func(path string)
+
 	// raw leaves variables as they are written, see Model.
 	raw bool
 }
@@ -199,6 +203,7 @@ func (ld *loader) read(path string) (*source, error) {
 	if src, ok := ld.sources[path]; ok {
 		return src, nil
 	}
+	ld.consult(path)
 	data, err := readFile(ld.ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", ld.show(path), err)
@@ -206,6 +211,12 @@ func (ld *loader) read(path string) (*source, error) {
 	src := &source{name: ld.show(path), path: path, data: data}
 	ld.sources[path], ld.byName[src.name] = src, src
 	return src, nil
+}
+
+func (ld *loader) consult(path string) {
+	if ld.opts.Consulted != nil {
+		ld.opts.Consulted(ld.in(ld.cwd, path))
+	}
 }
 
 // in makes a path given on the command line absolute.

@@ -1,9 +1,7 @@
 package live
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"maps"
 	"reflect"
 	"slices"
@@ -11,32 +9,9 @@ import (
 	"time"
 
 	"devstack/compose"
-	"devstack/compose/load"
 	"devstack/engine/api"
 	"devstack/engine/watch"
 )
-
-// Load loads the project as the client did.
-func Load(ctx context.Context, req api.WatchRequest) (*compose.Project, error) {
-	o := req.Load
-	p, _, err := load.Load(ctx, load.Options{
-		Files: o.Files, WorkingDir: o.Cwd, ProjectDirectory: o.ProjectDirectory, ProjectName: o.ProjectName,
-		EnvFiles: o.EnvFiles, Profiles: o.Profiles, Services: req.Services, Environ: o.Environ, KeepLinks: true,
-	})
-	return p, loadError(err)
-}
-
-// loadError carries the places of all faults.
-func loadError(err error) error {
-	var faults *load.Error
-	if !errors.As(err, &faults) {
-		return err
-	}
-	var b bytes.Buffer
-	load.Render(&b, faults.Diagnostics, false)
-	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
-	return &api.Error{Message: "the project files have faults", Detail: lines}
-}
 
 // MetaOf is what the engine records of where a project came from.
 func MetaOf(p *compose.Project, o api.LoadOptions) api.Meta {
@@ -58,6 +33,7 @@ type reload struct {
 
 type reloadResult struct {
 	project *compose.Project // nil: it stays as it was
+	from    Sources
 	err     error
 }
 
@@ -93,8 +69,7 @@ func (s *Session) modelChanged(ctx context.Context, files []watch.ModelFile, at 
 	work := slices.Clone(r.files)
 	began := r.at
 	go func() {
-		p, err := s.loadAndUp(ctx, sub, work, began)
-		result <- &reloadResult{p, err}
+		result <- s.loadAndUp(ctx, sub, work, began)
 	}()
 }
 
@@ -110,22 +85,49 @@ func (s *Session) reloaded(ctx context.Context, res *reloadResult) error {
 	}
 	r.tokens, r.failed = nil, res.err != nil
 	if res.err != nil {
-		return nil
+		return s.alsoWatch(ctx, res.from)
 	}
 	files := r.files
 	r.files = nil
 	derived := slices.ContainsFunc(files, func(f watch.ModelFile) bool {
 		return f.Kind == watch.Dockerfile || f.Kind == watch.DockerIgnore
 	})
-	if derived || !sameRules(s.declared(), res.project) {
-		s.lanes.Wait() // they commit to the watcher that goes
-		return s.open(ctx, res.project)
+	if derived || !s.from.same(res.from) || !sameRules(s.declared(), res.project) {
+		return s.reopen(ctx, res.project, res.from)
 	}
-	rules, _ := Compile(res.project, s.o.Request, s.o.Engine.BaseImage)
+	rules, _ := Compile(res.project, res.from, s.o.Request, s.o.Engine.BaseImage)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.project, s.rules, s.loops = res.project, rules, watch.NewDetector(res.project)
+	s.project, s.from, s.rules, s.loops = res.project, res.from, rules, watch.NewDetector(res.project)
 	return nil
+}
+
+// alsoWatch adds files to what is watched: what is wrong may be in one of which
+// the project knew nothing before.
+func (s *Session) alsoWatch(ctx context.Context, from Sources) error {
+	if s.from.covers(from) {
+		return nil
+	}
+	all := maps.Clone(s.from)
+	maps.Copy(all, from)
+	return s.reopen(ctx, s.declared(), all)
+}
+
+func (s *Session) reopen(ctx context.Context, p *compose.Project, from Sources) error {
+	s.lanes.Wait() // they commit to the watcher that goes
+	if err := s.open(ctx, p, from); err != nil {
+		return err
+	}
+	s.catchUp(ctx)
+	return nil
+}
+
+// catchUp loads the project again if it was edited after it was read and before
+// it was watched.
+func (s *Session) catchUp(ctx context.Context) {
+	if files := s.from.changed(); len(files) > 0 {
+		s.modelChanged(ctx, files, time.Now(), newToken(1, func() {}))
+	}
 }
 
 // sameRules reports whether two versions of a project are watched alike.
@@ -145,7 +147,7 @@ func aspects(p *compose.Project) map[string][]any {
 // loadAndUp loads the project, says what changes, and brings it about. The
 // project that runs stays as it is when anything is wrong with the files. ctx
 // ends when a newer edit comes, session with the session.
-func (s *Session) loadAndUp(session, ctx context.Context, files []watch.ModelFile, at time.Time) (*compose.Project, error) {
+func (s *Session) loadAndUp(session, ctx context.Context, files []watch.ModelFile, at time.Time) *reloadResult {
 	old := s.declared()
 	var paths []string
 	for _, f := range files {
@@ -161,13 +163,13 @@ func (s *Session) loadAndUp(session, ctx context.Context, files []watch.ModelFil
 		}
 		s.report(r)
 	}
-	fail := func(err error) (*compose.Project, error) {
+	p, from, err := Load(ctx, s.o.Request)
+	fail := func(err error) *reloadResult {
 		if ctx.Err() == nil {
 			tell(api.WatchFailed, "", err)
 		}
-		return nil, err
+		return &reloadResult{nil, from, err}
 	}
-	p, err := Load(ctx, s.o.Request)
 	if err != nil {
 		return fail(err)
 	}
@@ -200,15 +202,60 @@ func (s *Session) loadAndUp(session, ctx context.Context, files []watch.ModelFil
 	switch {
 	case plan != "nothing to change":
 		tell(api.WatchPlan, plan, nil)
+		before := s.generations()
 		if _, err := s.o.Engine.Up(ctx, req, s.o.Report); err != nil {
 			return fail(err)
 		}
-		tell(api.WatchDone, "", nil)
+		// What is declared counts from now on, whether it comes up or not.
+		failed := s.awaitAll(ctx, before)
+		for _, err := range failed {
+			tell(api.WatchFailed, "", err)
+		}
+		if len(failed) == 0 {
+			tell(api.WatchDone, "", nil)
+		}
 	case len(readers) == 0:
 		tell(api.WatchDone, plan, nil)
 	}
 	s.restartReaders(session, readers, at)
-	return p, nil
+	return &reloadResult{p, from, nil}
+}
+
+// generation is one start of a container.
+type generation struct {
+	id   string
+	runs int
+}
+
+// generations are the project's containers as they run now.
+func (s *Session) generations() map[generation]bool {
+	out := map[generation]bool{}
+	if p := s.o.Engine.Project(s.declared().Name); p != nil {
+		for _, u := range p.Units() {
+			out[generation{u.ID(), u.Runs()}] = true
+		}
+	}
+	return out
+}
+
+// awaitAll waits until the services of which something was started since before
+// do their work, and gives the errors of those that do not.
+func (s *Session) awaitAll(ctx context.Context, before map[generation]bool) (failed []error) {
+	p := s.o.Engine.Project(s.declared().Name)
+	if p == nil {
+		return nil
+	}
+	var done []string
+	for _, u := range p.Units() {
+		if u.OneOff() || before[generation{u.ID(), u.Runs()}] || slices.Contains(done, u.Service()) {
+			continue
+		}
+		done = append(done, u.Service())
+		if err := s.served(ctx, u.Service()); err != nil && ctx.Err() == nil {
+			failed = append(failed, err)
+		}
+	}
+	return failed
 }
 
 // readersOf are the containers of services that have one of the files as a

@@ -49,6 +49,7 @@ type Session struct {
 
 	mu      sync.Mutex
 	project *compose.Project
+	from    Sources // of the project; Run's goroutine uses it
 	rules   *watch.Rules
 	watcher *notify.Watcher
 	loops   *watch.Detector
@@ -63,10 +64,17 @@ type Session struct {
 // from then on no change is missed.
 func Run(ctx context.Context, o Options, ready func(rules int)) error {
 	s := &Session{o: o, lane: map[string]*lane{}, known: openKnown(filepath.Join(o.Dir, "containers")), gone: openGone(filepath.Join(o.Dir, "gone"))}
-	project, err := Load(ctx, o.Request)
+	project, from, err := Load(ctx, o.Request)
 	if err != nil {
-		return err
+		// The files may be in the middle of an edit: what runs is watched as it is.
+		p := o.Engine.Project(o.Request.Name)
+		if p == nil || ctx.Err() != nil {
+			return err
+		}
+		project, _ = p.Declared()
+		s.reload.failed = true
 	}
+	loadErr := err
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() {
 		cancel()
@@ -76,7 +84,7 @@ func Run(ctx context.Context, o Options, ready func(rules int)) error {
 			o.Engine.Warn(w.Close())
 		}
 	}()
-	if err := s.open(ctx, project); err != nil {
+	if err := s.open(ctx, project, from); err != nil {
 		return err
 	}
 	p := o.Engine.Project(project.Name)
@@ -85,6 +93,10 @@ func Run(ctx context.Context, o Options, ready func(rules int)) error {
 	}
 	p.SetPrepare(s.prepare)
 	defer p.SetPrepare(nil)
+	if loadErr != nil {
+		s.report(api.WatchReport{Kind: api.WatchFailed, Action: "reload", Cause: "the project", Error: asError(loadErr)})
+	}
+	s.catchUp(ctx)
 	ready(len(s.current().All()))
 	s.report(api.WatchReport{Kind: api.WatchReady, Text: s.summary()})
 	for _, u := range p.Units() {
@@ -117,8 +129,8 @@ func (s *Session) loop(ctx context.Context) error {
 }
 
 // open compiles the rules of a project and watches what they are about.
-func (s *Session) open(ctx context.Context, p *compose.Project) error {
-	rules, findings := Compile(p, s.o.Request, s.o.Engine.BaseImage)
+func (s *Session) open(ctx context.Context, p *compose.Project, from Sources) error {
+	rules, findings := Compile(p, from, s.o.Request, s.o.Engine.BaseImage)
 	for _, f := range findings {
 		s.report(api.WatchReport{Kind: api.WatchNotice, Service: f.Service, Text: findingText(f)})
 	}
@@ -145,22 +157,15 @@ func (s *Session) open(ctx context.Context, p *compose.Project) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.project, s.rules, s.watcher, s.loops = p, rules, w, watch.NewDetector(p)
+	s.project, s.from, s.rules, s.watcher, s.loops = p, from, rules, w, watch.NewDetector(p)
 	return nil
 }
 
 // Compile makes the rules that a request asks for.
-func Compile(p *compose.Project, req api.WatchRequest, image func(string) (watch.Image, bool)) (*watch.Rules, []watch.Finding) {
-	var further []watch.ModelFile
-	for _, f := range req.Load.EnvFiles {
-		if !filepath.IsAbs(f) {
-			f = filepath.Join(req.Load.Cwd, f)
-		}
-		further = append(further, watch.ModelFile{Path: f, Kind: watch.EnvFile})
-	}
+func Compile(p *compose.Project, from Sources, req api.WatchRequest, image func(string) (watch.Image, bool)) (*watch.Rules, []watch.Finding) {
 	return watch.Compile(p, watch.Options{
 		Services: req.Services, ReadFile: os.ReadFile, Stat: os.Stat, EvalSymlinks: filepath.EvalSymlinks,
-		Image: image, Model: further,
+		Image: image, Model: from.model(),
 	})
 }
 
