@@ -110,6 +110,7 @@ func runBuild(ctx context.Context, e *env, req api.BuildRequest, o buildOptions)
 	if err != nil {
 		return err
 	}
+	e.labelRevisions(ctx, p)
 	req.Project, req.Credentials, req.WorkingDir = p, e.credentials(), p.WorkingDir
 	if o.memory != "" {
 		if req.Memory, err = compose.ParseBytes(o.memory); err != nil || req.Memory < 0 {

@@ -162,6 +162,7 @@ func (o *createOptions) request(ctx context.Context, e *env, p *compose.Project,
 	if err != nil {
 		return api.UpRequest{}, err
 	}
+	e.labelRevisions(ctx, p)
 	return api.UpRequest{
 		Lock:               pins,
 		Credentials:        e.credentials(),
