@@ -1,7 +1,6 @@
 package compose
 
 import (
-	"encoding/json"
 	"testing"
 	"time"
 )
@@ -15,11 +14,7 @@ func TestHold(t *testing.T) {
 		`{"x-devstack": {"hold": {"drain":"0s"}}}`: {Drain: -1},
 		`{"x-devstack": {"hold": {"timeout":"5s","connections":7,"drain":"2s"}}}`: {Timeout: 5 * time.Second, Connections: 7, Drain: 2 * time.Second},
 	} {
-		var s Service
-		if err := json.Unmarshal([]byte(text), &s.Extensions); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := s.Hold(); err != nil || got != want {
+		if got, err := serviceWith(t, text).Hold(); err != nil || got != want {
 			t.Errorf("%s: got %+v, %v, want %+v", text, got, err, want)
 		}
 	}
@@ -27,11 +22,7 @@ func TestHold(t *testing.T) {
 		`{"x-devstack": 1}`, `{"x-devstack": {"hold": 3}}`, `{"x-devstack": {"hold": {"timeout": 3}}}`, `{"x-devstack": {"hold": {"timeout": "-3s"}}}`,
 		`{"x-devstack": {"hold": {"connections": 0}}}`, `{"x-devstack": {"hold": {"patience": "3s"}}}`,
 	} {
-		var s Service
-		if err := json.Unmarshal([]byte(text), &s.Extensions); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := s.Hold(); err == nil {
+		if got, err := serviceWith(t, text).Hold(); err == nil {
 			t.Errorf("%s: got %+v, want an error", text, got)
 		}
 	}

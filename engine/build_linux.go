@@ -289,7 +289,11 @@ func (b *builds) request(ctx context.Context, s *compose.Service) (build.Request
 		t := time.Unix(*b.req.Epoch, 0)
 		req.Epoch = &t
 	}
-	var err error
+	own, err := s.OwnBuild()
+	if err != nil {
+		return req, err
+	}
+	req.KeepModes, req.Compression = own.KeepModes, own.Compression
 	if req.CacheFrom, err = caches("cache_from", d.CacheFrom, b.req.WorkingDir); err != nil {
 		return req, err
 	}

@@ -8,6 +8,10 @@ var (
 	}}}
 
 	ownOfService = Value{Keys: [][]Key{{
+		{"build", &Value{Keys: [][]Key{{
+			{"compression", &Value{Scalar: Text, Enum: []string{"gzip", "zstd", "none"}}, "Compression of the layers that a build makes."},
+			{"modes", &Value{Scalar: Text, Enum: []string{"plain", "keep"}}, "Modes of files from build contexts: plain makes them 0644 or 0755, whatever the clone's umask."},
+		}}}, "How the image of this service is made."},
 		{"hold", &Value{Scalar: Bool, Keys: [][]Key{{
 			{"connections", &Value{Scalar: Int | Text}, "How many connections are held at a time."},
 			{"drain", &period, "How long a restart waits for requests under way."},

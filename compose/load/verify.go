@@ -27,9 +27,7 @@ func (ld *loader) verify(p *compose.Project) {
 		v.hostnames(&s)
 		v.mounts(&s)
 		v.requests(&s)
-		if _, err := s.Hold(); err != nil {
-			v.fault(&s, "", at(compose.ExtensionKey, "hold"), "%s of service %q: %v", compose.ExtensionKey, s.Name, err)
-		}
+		v.own(&s)
 	}
 	v.resources()
 	v.names()
@@ -47,6 +45,17 @@ func (ld *loader) verify(p *compose.Project) {
 type verifier struct {
 	ld *loader
 	p  *compose.Project
+}
+
+// own checks devstack's own settings.
+func (v *verifier) own(s *compose.Service) {
+	_, hold := s.Hold()
+	if hold != nil {
+		v.fault(s, "", at(compose.ExtensionKey, "hold"), "%s of service %q: %v", compose.ExtensionKey, s.Name, hold)
+	}
+	if _, err := s.OwnBuild(); err != nil && (hold == nil || err.Error() != hold.Error()) { // both fail where it is no mapping
+		v.fault(s, "", at(compose.ExtensionKey, "build"), "%s of service %q: %v", compose.ExtensionKey, s.Name, err)
+	}
 }
 
 func (v *verifier) fault(s *compose.Service, hint string, keys []string, format string, args ...any) {
