@@ -2,6 +2,7 @@ package compose
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 )
@@ -70,6 +71,49 @@ func (h *Hold) set(key string, value any) error {
 		return fmt.Errorf("unknown key; known are timeout, connections and drain")
 	}
 	return nil
+}
+
+// AutoPorts says that a published port which is taken gives way to another:
+// x-devstack.ports is auto.
+func (s *Service) AutoPorts() bool { return portsChoice(s.Extensions) == "auto" }
+
+// SpreadAutoPorts gives what the project says of its ports to those services
+// that say nothing.
+func (p *Project) SpreadAutoPorts() {
+	choice := portsChoice(p.Extensions)
+	if choice == "" {
+		return
+	}
+	for name, s := range p.Services {
+		if portsChoice(s.Extensions) == "" {
+			s.Extensions = withChoice(s.Extensions, choice)
+			p.Services[name] = s
+		}
+	}
+}
+
+// SetAutoPorts is x-devstack.ports: auto for services that say nothing else.
+func (p *Project) SetAutoPorts() { p.Extensions = withChoice(p.Extensions, "auto") }
+
+func portsChoice(e Extensions) string {
+	own, _ := section(e, ExtensionKey) // one that is no mapping is refused elsewhere
+	choice, _ := own["ports"].(string)
+	return choice
+}
+
+// withChoice leaves the given mappings as they are: others may share them.
+func withChoice(e Extensions, choice string) Extensions {
+	own, _ := section(e, ExtensionKey)
+	out, inner := maps.Clone(e), maps.Clone(own)
+	if out == nil {
+		out = Extensions{}
+	}
+	if inner == nil {
+		inner = map[string]any{}
+	}
+	inner["ports"] = choice
+	out[ExtensionKey] = inner
+	return out
 }
 
 // section is a mapping among extensions; nil where it is not set.

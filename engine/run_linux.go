@@ -22,12 +22,10 @@ func (e *Engine) Run(ctx context.Context, req api.RunRequest, se *server.Session
 	if req.Project == nil {
 		return 0, &api.Error{Message: "no project given"}
 	}
-	s, ok := req.Project.Services[req.Service]
-	if !ok {
+	if _, ok := req.Project.Services[req.Service]; !ok {
 		return 0, &api.Error{Message: "no such service: " + req.Service}
 	}
-	s.Name = req.Service
-	u, err := e.prepareRun(ctx, req, s, se.Emit)
+	u, err := e.prepareRun(ctx, req, se.Emit)
 	if err != nil {
 		return 0, oneFault(err)
 	}
@@ -57,7 +55,7 @@ func (e *Engine) Run(ctx context.Context, req api.RunRequest, se *server.Session
 }
 
 // prepareRun brings up what the service needs and creates the container.
-func (e *Engine) prepareRun(ctx context.Context, req api.RunRequest, s compose.Service, emit func(api.Message)) (*supervise.Unit, error) {
+func (e *Engine) prepareRun(ctx context.Context, req api.RunRequest, emit func(api.Message)) (*supervise.Unit, error) {
 	p, unlock, err := e.lock(ctx, req.Project.Name)
 	if err != nil {
 		return nil, err
@@ -70,6 +68,7 @@ func (e *Engine) prepareRun(ctx context.Context, req api.RunRequest, s compose.S
 	}
 	defer end()
 	supervise.NameServices(req.Project)
+	s := req.Project.Services[req.Service]
 	g, err := graph.New(req.Project)
 	if err != nil {
 		return nil, err

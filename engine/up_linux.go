@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,6 +52,7 @@ type up struct {
 	selected []string
 	images   map[string]image.Image
 	hashes   map[string]string
+	told     []string // of ports that are published elsewhere
 }
 
 func (u *up) run(ctx context.Context) (api.UpResult, error) {
@@ -334,9 +337,11 @@ func (u *up) openPorts(ctx context.Context, pl *plan.Plan) error {
 		switch op.Kind {
 		case plan.CreateContainer, plan.Recreate, plan.Start:
 			opened[op.Object] = true
-			if _, err := u.p.Publish(ctx, &s, op.Number, ""); err != nil {
+			at, err := u.p.Publish(ctx, &s, op.Number, "")
+			if err != nil {
 				errs = append(errs, portFault(op.Service, err))
 			}
+			u.tellMoved(&s, at)
 		}
 	}
 	if len(errs) == 0 {
@@ -347,6 +352,27 @@ func (u *up) openPorts(ctx context.Context, pl *plan.Plan) error {
 		u.e.warn(again(context.WithoutCancel(ctx)))
 	}
 	return joinAPI(errs)
+}
+
+// tellMoved says which ports have given way to others.
+func (u *up) tellMoved(s *compose.Service, at []api.Port) {
+	for i := range at {
+		declared := s.Ports[i].Published
+		first, last, isRange := strings.Cut(declared, "-")
+		if !isRange {
+			last = first
+		}
+		lowest, _ := strconv.Atoi(first) // checked when it was published
+		highest, _ := strconv.Atoi(last)
+		if port := int(at[i].HostPort); declared != "" && (port < lowest || port > highest) {
+			text := fmt.Sprintf("service %q: instead of %s, port %d is published at %s", s.Name, declared, s.Ports[i].Target,
+				net.JoinHostPort(at[i].HostIP, strconv.Itoa(port)))
+			if !slices.Contains(u.told, text) { // by a replica
+				u.told = append(u.told, text)
+				u.notice("info", text)
+			}
+		}
+	}
 }
 
 func portFault(service string, err error) error {

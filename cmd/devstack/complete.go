@@ -85,7 +85,7 @@ func valuesOf(f *pflag.Flag) []string {
 
 // profileNames completes the profiles that the project's services have.
 func (e *env) profileNames(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	o := e.loadOptions()
+	o := e.loadOptions(cmd.Context())
 	o.Profiles = nil
 	p, _, err := load.Load(cmd.Context(), o)
 	if err != nil {

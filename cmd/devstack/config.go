@@ -70,7 +70,7 @@ func newConfigCmd(e *env) *cobra.Command {
 }
 
 func runConfig(ctx context.Context, e *env, o *configOptions, services []string) error {
-	opts := o.load(e)
+	opts := o.load(ctx, e)
 	switch {
 	case o.explain != "":
 		return e.printExplanation(ctx, o, o.explain)

@@ -18,8 +18,8 @@ import (
 )
 
 // load says what of the loader's work the flags leave out.
-func (o *configOptions) load(e *env) load.Options {
-	opts := e.loadOptions()
+func (o *configOptions) load(ctx context.Context, e *env) load.Options {
+	opts := e.loadOptions(ctx)
 	opts.Render = true
 	opts.NoNormalize, opts.NoPathResolution = o.noNormalize, o.noPathResolution
 	opts.NoConsistency, opts.NoEnvResolution = o.noConsistency, o.noEnvResolution

@@ -25,8 +25,9 @@ type env struct {
 	flags   globalFlags
 	signals *signals
 	// project is the one that was loaded last; report uses it to place errors.
-	project *compose.Project
-	remotes *remotes // made by the first load
+	project  *compose.Project
+	remotes  *remotes  // made by the first load
+	checkout *checkout // what the last load settled, until it is noted
 }
 
 // globalFlags come before the verb.

@@ -14,7 +14,7 @@ import (
 // printExplanation says where a value of the project, or a variable, comes
 // from.
 func (e *env) printExplanation(ctx context.Context, o *configOptions, subject string) error {
-	x, warnings, err := load.Explain(ctx, o.load(e), subject)
+	x, warnings, err := load.Explain(ctx, o.load(ctx, e), subject)
 	if len(warnings) > 0 && e.flags.progress != "quiet" {
 		load.Render(e.stderr, warnings, bool(e.style(e.stderr)))
 	}

@@ -35,7 +35,7 @@ func runGraph(ctx context.Context, e *env, format string, services []string) err
 	if write == nil {
 		return fmt.Errorf("unsupported format %q (ascii, dot, mermaid, json)", format)
 	}
-	opts := e.loadOptions()
+	opts := e.loadOptions(ctx)
 	opts.Render = true
 	p, err := e.loadAs(ctx, opts, services)
 	if err != nil {

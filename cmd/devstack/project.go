@@ -18,7 +18,7 @@ import (
 // load reads the project that the global flags name and prints its warnings.
 // Services that are asked for by name are enabled, with their profiles.
 func (e *env) load(ctx context.Context, services ...string) (*compose.Project, error) {
-	return e.loadAs(ctx, e.loadOptions(), services)
+	return e.loadAs(ctx, e.loadOptions(ctx), services)
 }
 
 func (e *env) loadAs(ctx context.Context, o load.Options, services []string) (*compose.Project, error) {
@@ -34,7 +34,7 @@ func (e *env) loadAs(ctx context.Context, o load.Options, services []string) (*c
 	return p, cmp.Or(e.adopt(p), checkServices(p, services))
 }
 
-func (e *env) loadOptions() load.Options {
+func (e *env) loadOptions(ctx context.Context) load.Options {
 	return load.Options{
 		Files:            e.flags.files,
 		WorkingDir:       e.cwd,
@@ -45,6 +45,7 @@ func (e *env) loadOptions() load.Options {
 		Environ:          e.environ,
 		Stdin:            e.stdin,
 		Remote:           e.remote(),
+		Rename:           e.tellApart(ctx),
 	}
 }
 
@@ -54,7 +55,7 @@ func (e *env) loadOrName(ctx context.Context, services ...string) (*compose.Proj
 	if e.flags.name != "" && len(e.flags.files) == 0 {
 		return nil, e.flags.name, load.CheckName(e.flags.name, "-p")
 	}
-	o := e.loadOptions()
+	o := e.loadOptions(ctx)
 	o.Services, o.Lenient = services, true
 	p, _, err := load.Load(ctx, o)
 	if err != nil {
@@ -112,7 +113,7 @@ func closure(p *compose.Project, services []string) []string {
 
 // serviceNames completes the names of services on the command line.
 func (e *env) serviceNames(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	p, _, err := load.Load(cmd.Context(), e.loadOptions())
+	p, _, err := load.Load(cmd.Context(), e.loadOptions(cmd.Context()))
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

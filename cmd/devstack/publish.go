@@ -62,7 +62,7 @@ func runPublish(ctx context.Context, e *env, o publishOptions, repository string
 	if !slices.Contains([]string{"", "1.0", "1.1"}, o.ociVersion) {
 		return fmt.Errorf("unsupported OCI version: %s (1.0 or 1.1)", o.ociVersion)
 	}
-	load := e.loadOptions()
+	load := e.loadOptions(ctx)
 	load.Profiles = []string{"*"}
 	p, err := e.loadAs(ctx, load, nil)
 	if err != nil {

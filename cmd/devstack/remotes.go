@@ -15,8 +15,9 @@ import (
 // remotes gets project files that lie elsewhere. The cache is made when the
 // first of them is asked for.
 type remotes struct {
-	e     *env
-	cache *remote.Cache
+	e       *env
+	cache   *remote.Cache
+	fetched bool
 }
 
 // remote is what loads look elsewhere with: all of a process share one.
@@ -38,8 +39,12 @@ func (r *remotes) Fetch(ctx context.Context, ref string, stale bool) (load.Fetch
 	if on, err := strconv.ParseBool(r.e.getenv(key)); err == nil && !on {
 		return load.Fetched{}, fmt.Errorf("projects from elsewhere are disabled by %s", key)
 	}
+	r.fetched = true
 	return r.open().Fetch(ctx, ref, stale)
 }
+
+// used says that a project file came from elsewhere.
+func (r *remotes) used() bool { return r != nil && r.fetched }
 
 func (r *remotes) open() *remote.Cache {
 	if r.cache == nil {

@@ -28,7 +28,7 @@ type runOptions struct {
 	entrypoint                     string
 	build, quietPull, quietBuild   bool
 	removeOrphans, entrypointGiven bool
-	frozen                         bool
+	frozen, autoPorts              bool
 }
 
 func newRunCmd(e *env) *cobra.Command {
@@ -81,6 +81,7 @@ func (o *runOptions) add(f *pflag.FlagSet, e *env) {
 	f.BoolVarP(&o.interactive, "interactive", "i", true, "Keep STDIN open even if not attached")
 	f.BoolVarP(&o.tty, "tty", "t", true, "Allocate a pseudo-TTY")
 	addFrozen(f, &o.frozen)
+	addAutoPorts(f, &o.autoPorts)
 	_ = f.MarkHidden("tty") // the flag was just made
 	acceptNoTTY(f)
 }
@@ -99,6 +100,10 @@ func runRun(ctx context.Context, e *env, o *runOptions, f *pflag.FlagSet, servic
 	}
 	orphans, err := e.orphans(p, f, o.removeOrphans)
 	if err != nil {
+		return err
+	}
+	e.autoPorts(p, o.autoPorts)
+	if err := e.keepName(p.Name); err != nil {
 		return err
 	}
 	s := p.Services[service]

@@ -57,6 +57,18 @@ func (e *env) orphans(p *compose.Project, f *pflag.FlagSet, remove bool) (orphan
 	return o, nil
 }
 
+// addAutoPorts declares --auto-ports.
+func addAutoPorts(f *pflag.FlagSet, auto *bool) {
+	f.BoolVar(auto, "auto-ports", false, "Where a published port is taken, publish at another one, the same every time (also: DEVSTACK_AUTO_PORTS=1)")
+}
+
+// autoPorts settles --auto-ports for a project.
+func (e *env) autoPorts(p *compose.Project, asked bool) {
+	if asked || e.settingBool(p, "DEVSTACK_AUTO_PORTS") {
+		p.SetAutoPorts()
+	}
+}
+
 // parallel is how many operations may go on at once: --parallel, else
 // COMPOSE_PARALLEL_LIMIT, else 0 for as many as there are.
 func (e *env) parallel(p *compose.Project) (int, error) {

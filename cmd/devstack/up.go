@@ -41,7 +41,7 @@ type createOptions struct {
 	recreateDeps, renewAnon   bool
 	scale                     []string
 	timeout                   int
-	yes, frozen               bool
+	yes, frozen, autoPorts    bool
 }
 
 func newUpCmd(e *env) *cobra.Command {
@@ -93,6 +93,7 @@ func (o *createOptions) add(f *pflag.FlagSet) {
 	f.BoolVar(&o.noRecreate, "no-recreate", false, "If containers already exist, don't recreate them. Incompatible with --force-recreate.")
 	f.StringArrayVar(&o.scale, "scale", nil, "Scale SERVICE to NUM instances. Overrides the `scale` setting in the Compose file if present.")
 	addFrozen(f, &o.frozen)
+	addAutoPorts(f, &o.autoPorts)
 	f.IntVarP(&o.timeout, "timeout", "t", 0, "Use this timeout in seconds for container shutdown when attached or when containers are already running")
 	f.BoolVarP(&o.yes, "yes", "y", false, `Assume "yes" as answer to all prompts and run non-interactively`)
 }
@@ -156,6 +157,10 @@ func (o *createOptions) request(ctx context.Context, e *env, p *compose.Project,
 	}
 	scale, err := parseScale(p, o.scale)
 	if err != nil {
+		return api.UpRequest{}, err
+	}
+	e.autoPorts(p, o.autoPorts)
+	if err := e.keepName(p.Name); err != nil {
 		return api.UpRequest{}, err
 	}
 	pins, err := e.pins(ctx, p, o.frozen)

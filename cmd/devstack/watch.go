@@ -47,10 +47,14 @@ func watchRequest(e *env, p *compose.Project, services []string) (api.WatchReque
 			return api.WatchRequest{}, errors.New("a project read from standard input cannot be watched")
 		}
 	}
+	files := e.flags.files
+	if e.remotes.used() {
+		files = p.Files // the copies: what lies elsewhere does not change
+	}
 	return api.WatchRequest{
 		Name: p.Name, Services: services, Credentials: e.credentials(),
 		Load: api.LoadOptions{
-			Files: e.flags.files, Cwd: e.cwd, ProjectDirectory: e.flags.directory, ProjectName: e.flags.name,
+			Files: files, Cwd: e.cwd, ProjectDirectory: e.flags.directory, ProjectName: p.Name,
 			EnvFiles: e.flags.envFiles, Profiles: e.flags.profiles, Environ: e.environ,
 		},
 	}, nil

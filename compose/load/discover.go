@@ -234,6 +234,9 @@ func (ld *loader) projectName(docs []parsed, paths []string) (string, error) {
 	if name == "" {
 		return "", fmt.Errorf("project name must not be empty: nothing of %q can be used; set name: in the project file or use -p", named)
 	}
+	if ld.opts.Rename != nil && len(paths) > 0 {
+		name = ld.opts.Rename(name, paths[0])
+	}
 	return name, fits(name, "name or the project directory")
 }
 

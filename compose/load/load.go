@@ -22,7 +22,10 @@ type Options struct {
 	Services         []string  // services named on the command line: their profiles become active
 	Environ          []string  // as os.Environ gives it
 	Stdin            io.Reader // what "-" reads
-	Remote           Remote    // gets files that lie elsewhere; nil: there are none
+	// Rename has the last word on a name that neither -p nor COMPOSE_PROJECT_NAME
+	// gives; file is the first project file.
+	Rename func(name, file string) string
+	Remote Remote // gets files that lie elsewhere; nil: there are none
 	// Lenient makes warnings of faults outside the project files (a missing
 	// env_file), for verbs that start nothing: down, ps, logs.
 	Lenient bool

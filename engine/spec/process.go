@@ -33,9 +33,9 @@ func Args(s *compose.Service, imageEntrypoint, imageCmd []string) []string {
 
 // Env is the environment of the container's process: the image's, then the
 // service's, then what is always there. A variable that the service names
-// without a value, and the client does not have, is not there at all. Order is
-// the image's, then by name.
-func Env(s *compose.Service, imageEnv []string, hostname, home string) []string {
+// without a value, and the client does not have, is not there at all. defaults
+// are for those that nobody names. Order is the image's, then by name.
+func Env(s *compose.Service, imageEnv []string, hostname, home string, defaults ...string) []string {
 	var env []string
 	at := map[string]int{}
 	set := func(key, line string) {
@@ -72,6 +72,9 @@ func Env(s *compose.Service, imageEnv []string, hostname, home string) []string 
 		home = "/"
 	}
 	def("HOME=" + home)
+	for _, line := range defaults {
+		def(line)
+	}
 	return slices.DeleteFunc(env, func(line string) bool { return line == "" })
 }
 

@@ -31,6 +31,7 @@ type Input struct {
 	Mounts     []specs.Mount
 	ProjectDir string   // where relative paths of profiles begin
 	CDIDirs    []string // nil: the host's
+	Env        []string // KEY=VALUE, under the container's own
 }
 
 func (in *Input) cdiDirs() []string {
@@ -63,7 +64,7 @@ func Build(in Input) (*specs.Spec, error) {
 		Terminal:        s.TTY,
 		User:            in.User.oci(),
 		Args:            args,
-		Env:             Env(s, in.Image.Config.Env, in.Hostname, in.User.Home),
+		Env:             Env(s, in.Image.Config.Env, in.Hostname, in.User.Home, in.Env...),
 		Cwd:             workingDir(s, in.Image),
 		Capabilities:    capabilitySets(caps, in.User.UID),
 		Rlimits:         Rlimits(s.Ulimits),
@@ -280,6 +281,7 @@ type ExecInput struct {
 	User       User
 	Args       []string
 	Cwd        string
+	Defaults   []string // KEY=VALUE, under the container's own
 	Env        []string // KEY=VALUE, over the container's own
 	TTY        bool
 	Privileged bool
@@ -312,7 +314,7 @@ func Exec(in ExecInput) (*specs.Process, error) {
 		Terminal:        in.TTY,
 		User:            user,
 		Args:            in.Args,
-		Env:             Merge(Env(&s, in.Image.Config.Env, in.Hostname, in.User.Home), in.Env),
+		Env:             Merge(Env(&s, in.Image.Config.Env, in.Hostname, in.User.Home, in.Defaults...), in.Env),
 		Cwd:             cwd,
 		Capabilities:    capabilitySets(caps, in.User.UID),
 		Rlimits:         Rlimits(s.Ulimits),

@@ -60,6 +60,7 @@ func NameServices(p *compose.Project) {
 		s.Name = name
 		p.Services[name] = s
 	}
+	p.SpreadAutoPorts()
 }
 
 // Lock waits for the right to change the project; call the result to give it

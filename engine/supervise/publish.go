@@ -103,7 +103,7 @@ func (p *Project) Publish(ctx context.Context, s *compose.Service, number int, o
 		var at network.Published
 		fresh := false
 		if err == nil {
-			at, fresh, err = p.m.openPort(ctx, spec)
+			at, fresh, err = p.m.openPort(ctx, spec, p.alternatives(s, i, number, owner, spec.Key))
 		}
 		if err != nil {
 			for _, key := range opened {
@@ -128,7 +128,7 @@ func (p *Project) Republish(ctx context.Context, rec *state.Container) ([]api.Po
 			return nil, err
 		}
 		spec.HostPort, spec.HostPortEnd = rec.Published[i].HostPort, rec.Published[i].HostPort
-		_, _, _ = p.m.openPort(ctx, spec) // Publish says what is wrong, or finds another
+		_, _, _ = p.m.openPort(ctx, spec, nil) // Publish says what is wrong, or finds another
 	}
 	return p.Publish(ctx, &rec.Declared, rec.Number, portOwner(rec))
 }
@@ -203,20 +203,30 @@ func (u *Unit) backends(rec *state.Container, port compose.Port) []netip.AddrPor
 	return nil
 }
 
-// openPort publishes a port, or says where it is published already.
-func (m *Machine) openPort(ctx context.Context, spec network.PublishSpec) (at network.Published, fresh bool, err error) {
+// openPort publishes a port, or says where it is published already. Where it
+// is taken, others are tried in their order.
+func (m *Machine) openPort(ctx context.Context, spec network.PublishSpec, others *alternatives) (at network.Published, fresh bool, err error) {
 	m.ports.mu.Lock()
 	defer m.ports.mu.Unlock()
-	at, err = m.Network.Publish(ctx, spec)
+	was, open := m.ports.open[spec.Key]
+	if open && others != nil {
+		spec.HostPort, spec.HostPortEnd = was.HostPort, was.HostPort
+	}
+	// It may have been automatic until now.
+	if moved := open && others == nil && spec.HostPort != 0 && (was.HostPort < spec.HostPort || was.HostPort > max(spec.HostPort, spec.HostPortEnd)); moved {
+		m.warn(m.Network.Unpublish(spec.Key))
+		delete(m.ports.open, spec.Key)
+		open = false
+	}
+	at, err = m.publishAt(ctx, spec, others)
 	if err != nil {
 		return at, false, err
 	}
-	fresh = !m.ports.open[spec.Key]
 	if m.ports.open == nil {
-		m.ports.open = map[string]bool{}
+		m.ports.open = map[string]network.Published{}
 	}
-	m.ports.open[spec.Key] = true
-	return at, fresh, nil
+	m.ports.open[spec.Key] = at
+	return at, !open, nil
 }
 
 func (m *Machine) closePort(key string) error {
@@ -242,8 +252,8 @@ func (m *Machine) closePorts(prefix string, used func() map[string]bool) error {
 	return errors.Join(errs...)
 }
 
-// openPorts are the keys of the ports that are published now.
+// openPorts are the ports that are published now, by their keys.
 type openPorts struct {
 	mu   sync.Mutex
-	open map[string]bool
+	open map[string]network.Published
 }

@@ -119,6 +119,7 @@ func (u *Unit) config(ctx context.Context) (cfg container.Config, held []*os.Fil
 		Service: s, Image: rec.Image, Hostname: u.hostname(), User: user,
 		CgroupPath: u.cgroupPath(),
 		NetNS:      netns, IPC: ipc, PID: pid, Mounts: mounts, ProjectDir: meta.WorkingDir,
+		Env: u.p.portVariables(),
 	})
 	if err != nil {
 		return cfg, held, err
@@ -242,7 +243,7 @@ func (u *Unit) ProcessSpec(user, cwd string, env, args []string, tty, privileged
 	}
 	return spec.Exec(spec.ExecInput{
 		Service: &rec.Declared, Image: rec.Image, Hostname: u.hostname(), User: who,
-		Args: args, Cwd: cwd, Env: env, TTY: tty, Privileged: privileged,
+		Args: args, Cwd: cwd, Defaults: u.p.portVariables(), Env: env, TTY: tty, Privileged: privileged,
 	})
 }
 
