@@ -151,6 +151,21 @@ func testd() {
 			fmt.Fprintln(os.Stderr, err)
 			syscall.Exit(1)
 		}
+	case "copy": // FROM TO
+		data, err := os.ReadFile(args[0])
+		if err == nil {
+			err = os.WriteFile(args[1], data, 0o666)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			syscall.Exit(1)
+		}
+	case "stamp": // FILE: write the time into it, and stay
+		if err := os.WriteFile(args[0], []byte(time.Now().String()+"\n"), 0o666); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			syscall.Exit(1)
+		}
+		untilSignal()
 	case "read": // FILE
 		data, err := os.ReadFile(args[0])
 		if err != nil {

@@ -38,6 +38,7 @@ type task struct {
 	reconcile bool   // containers whose tree is not known get all
 	cause     string // where it is no path
 	at        time.Time
+	hold      time.Duration // to wait for whether there is more
 	tokens    []*token
 }
 
@@ -48,7 +49,7 @@ func merge(a, b *task) *task {
 	}
 	out := *a
 	out.Rebuild, out.Restart, out.reconcile = a.Rebuild || b.Rebuild, a.Restart || b.Restart, a.reconcile || b.reconcile
-	out.Service = b.Service
+	out.Service, out.hold = b.Service, b.hold
 	out.tokens = slices.Concat(a.tokens, b.tokens)
 	out.Causes = slices.Concat(a.Causes, b.Causes)
 	if out.cause == "" {
@@ -146,6 +147,23 @@ func orNil(t *task) *task {
 		return &task{}
 	}
 	return t
+}
+
+// holdBack waits for a while, unless there is more to do before.
+func (l *lane) holdBack(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	return l.supersedable(ctx, func(ctx context.Context) error {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
 }
 
 // supersedable runs fn with a context that the next edit cancels.

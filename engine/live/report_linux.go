@@ -46,14 +46,18 @@ func (s *Session) reportTask(kind, action string, t *task, text string, err erro
 func (s *Session) shorten(paths []string) (first []string, more int) {
 	slices.Sort(paths)
 	paths = slices.Compact(paths)
-	dir := s.declared().WorkingDir
 	for _, p := range paths[:min(len(paths), mostPaths)] {
-		if rel, err := filepath.Rel(dir, p); err == nil && !strings.HasPrefix(rel, "../") {
-			p = rel
-		}
-		first = append(first, watch.Printable(p))
+		first = append(first, watch.Printable(s.relative(p)))
 	}
 	return first, len(paths) - len(first)
+}
+
+// relative is a path as seen from the project's directory, if it is in it.
+func (s *Session) relative(path string) string {
+	if rel, err := filepath.Rel(s.declared().WorkingDir, path); err == nil && !strings.HasPrefix(rel, "../") {
+		return rel
+	}
+	return path
 }
 
 // summary says what is watched.

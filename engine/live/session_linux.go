@@ -203,12 +203,12 @@ func (s *Session) batch(ctx context.Context, b watch.Batch) {
 	if b.At.IsZero() {
 		b.At = time.Now()
 	}
-	rules, works := s.plan(b)
+	rules, works, hold := s.plan(b)
 	model := rules.ChangedModel(b)
 	w := s.watching()
 	t := newToken(len(works)+1, func() { w.Commit(b) })
 	for _, work := range works {
-		s.laneOf(work.Service).add(ctx, &task{Work: work, tokens: []*token{t}, at: b.At})
+		s.laneOf(work.Service).add(ctx, &task{Work: work, tokens: []*token{t}, at: b.At, hold: hold[work.Service]})
 	}
 	if len(model) == 0 {
 		t.done()
@@ -217,24 +217,25 @@ func (s *Session) batch(ctx context.Context, b watch.Batch) {
 	s.modelChanged(ctx, model, b.At, t)
 }
 
-// plan says what a batch means; a path that a service writes itself over and
-// over again means nothing any more.
-func (s *Session) plan(b watch.Batch) (*watch.Rules, []watch.Work) {
+// plan says what a batch means, and which services wait a while for more; a
+// path that a service writes itself over and over again means nothing any more.
+func (s *Session) plan(b watch.Batch) (*watch.Rules, []watch.Work, map[string]time.Duration) {
 	s.mu.Lock()
 	works := s.rules.Plan(b)
 	found := s.loops.Changed(b, works)
-	for _, l := range found {
-		s.rules = s.rules.Mute(l.Service, l.Path)
+	for _, l := range found.Loops {
+		s.rules = s.rules.Mute(l)
 	}
-	if len(found) > 0 {
+	if len(found.Loops) > 0 {
 		works = s.rules.Plan(b)
 	}
 	rules := s.rules
 	s.mu.Unlock()
-	for _, l := range found {
+	for _, l := range found.Loops {
+		l.Path = s.relative(l.Path)
 		s.report(api.WatchReport{Kind: api.WatchNotice, Service: l.Service, Text: l.String()})
 	}
-	return rules, works
+	return rules, works, found.Hold
 }
 
 // prepare makes the tree of a container that is not known equal to the host's

@@ -19,6 +19,9 @@ import (
 
 // carryOut does the work of a task and reports on it.
 func (s *Session) carryOut(ctx context.Context, l *lane, t *task) error {
+	if err := l.holdBack(ctx, t.hold); err != nil {
+		return err
+	}
 	s.acting(t.Service, true)
 	defer s.acting(t.Service, false)
 	action := actionOf(t)

@@ -23,7 +23,7 @@
 //	w, err := notify.Open(ctx, notify.Options{Roots: rules.Roots(), State: file, Notice: say})
 //	for b := range w.Batches() {
 //		for _, work := range rules.Plan(b) {
-//			// loop detection: Detector.Changed before, Detector.Acted after
+//			// loop detection: Detector.Changed before, Begin and End around it
 //			// work.Rebuild -> build and replace the container, and then PlanAll
 //			// work.Ops     -> apply.Open(root of each container).Apply(ctx, work.Ops)
 //			// work.Exec    -> run in each container, after the Ops

@@ -4,18 +4,23 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"devstack/compose"
 )
 
 // Detector finds feedback loops: a file that changes each time after a service
-// was synced, executed in or restarted, because the service writes it. Only
-// what a service can write on the host counts: paths below writable bind
-// mounts. It is a function of what it is told; times are the caller's.
+// was synced, executed in, restarted or rebuilt, because the service writes
+// it. Only what a service can write on the host counts: paths below writable
+// bind mounts. It is a function of what it is told; times are the caller's.
+//
+//	change, action, change, action, ...   Limit times in a row: suspect
+//	suspect: the action is held back      a change all the same: somebody edits
+//	                                      silence: the action; a change: a loop
+//
+// So somebody whose editor saves while he types is not taken for a loop.
 type Detector struct {
-	// Limit is how many times in a row make a loop; 0 is 5.
+	// Limit is how many times in a row are suspect; 0 is 5.
 	Limit int
 	// Grace is how long after the end of an action a change is taken for its
 	// result; 0 is 1 s. An action that took longer has twice its duration.
@@ -23,7 +28,7 @@ type Detector struct {
 
 	binds   []writable
 	actions map[string]action
-	paths   map[string]*streak
+	streaks map[streakID]*streak
 }
 
 type writable struct{ service, source, target string }
@@ -32,29 +37,48 @@ type action struct {
 	begun, ended time.Time // ended is zero while it is under way
 }
 
-// streak is how often a path followed an action, without a miss.
+// streakID is a service that is acted on, and what changes each time.
+type streakID struct {
+	service string
+	what    likeness
+}
+
+// streak is how often something followed an action, without a miss.
 type streak struct {
-	n    int
-	last time.Time // begin of the action that was counted last
+	n       int
+	last    time.Time // begin of the action that was counted last
+	suspect bool
 }
 
 // Loop is a feedback loop that was found.
 type Loop struct {
-	Path    string
+	Path    string // what the messages name
 	Service string // that is acted on
 	Writer  string // that shows the path to its container and can write it
 	Times   int
+
+	what likeness
 }
 
 // String says what goes on and what to do.
 func (l Loop) String() string {
 	return fmt.Sprintf("%s changed %d times in a row right after service %q was updated because of it: service %q writes what is watched; "+
-		"the path triggers nothing any more (add it to the rule's ignore, or have the service write elsewhere)", Printable(l.Path), l.Times, l.Service, l.Writer)
+		"it triggers nothing any more (add it to the rule's ignore, or have the service write elsewhere)", Printable(l.Path), l.Times, l.Service, l.Writer)
+}
+
+// Suspicion is what the changes of a batch look like.
+type Suspicion struct {
+	// Loops are those that are certain. Whoever is told mutes them (Rules.Mute)
+	// and plans again.
+	Loops []Loop
+	// Hold are the services that are not to be acted on for a while, unless
+	// there are further changes for them.
+	Hold map[string]time.Duration
 }
 
 // NewDetector knows what the services of a project can write.
 func NewDetector(p *compose.Project) *Detector {
-	d := &Detector{actions: map[string]action{}, paths: map[string]*streak{}}
+	d := &Detector{actions: map[string]action{}, streaks: map[streakID]*streak{}}
 	for _, name := range p.ServiceNames() {
 		for _, m := range p.Services[name].Volumes {
 			if m.Type == compose.MountBind && !m.ReadOnly {
@@ -75,104 +99,117 @@ func (d *Detector) End(service string, at time.Time) {
 	d.actions[service] = a
 }
 
-// Changed notes the changes of a batch before its work is done, and gives the
-// loops that they complete. Whoever is told mutes the path (Rules.Mute) and
-// plans again.
-func (d *Detector) Changed(b Batch, works []Work) []Loop {
-	var out []Loop
+// Changed notes the changes of a batch before its work is done.
+func (d *Detector) Changed(b Batch, works []Work) Suspicion {
+	out := Suspicion{Hold: map[string]time.Duration{}}
 	for _, w := range works {
 		a, acted := d.actions[w.Service]
 		if !acted {
 			continue
 		}
+		seen := map[likeness]bool{}
 		for _, c := range w.Causes {
 			for _, path := range c.Paths {
-				if l, ok := d.count(path, w.Service, a, b.At); ok && !slices.Contains(out, l) {
-					out = append(out, l)
-				}
+				d.path(path, w.Service, a, b.At, seen, &out)
 			}
 		}
 	}
+	d.forget(b.At)
 	return out
 }
 
-// count adds one change of a path that acts on a service.
-func (d *Detector) count(path, service string, a action, at time.Time) (Loop, bool) {
-	i := slices.IndexFunc(d.binds, func(w writable) bool { _, ok := below(w.source, path); return ok })
-	if i < 0 {
-		return Loop{}, false
+// path looks at a change: whether the path is one that always changes, or one
+// of many that are alike, or in a directory where something always does.
+func (d *Detector) path(path, service string, a action, at time.Time, seen map[likeness]bool, out *Suspicion) {
+	writer := d.writer(path, service)
+	if writer == "" {
+		return
 	}
-	id := service + "\x00" + path
-	s := d.paths[id]
-	if s == nil {
-		s = &streak{}
-		d.paths[id] = s
-	}
-	if !d.follows(a, at) {
-		*s = streak{}
-		d.forget(at)
-		return Loop{}, false
-	}
-	if s.last.Equal(a.begun) {
-		return Loop{}, false // twice after one action is once
-	}
-	s.n, s.last = s.n+1, a.begun
-	limit := d.Limit
-	if limit == 0 {
-		limit = 5
-	}
-	if s.n < limit {
-		return Loop{}, false
-	}
-	writer := d.binds[i].service
-	for _, w := range d.binds { // the service itself is the first suspect
-		if _, ok := below(w.source, path); ok && w.service == service {
-			writer = service
+	for _, what := range likenesses(path) {
+		if seen[what] {
+			continue
+		}
+		seen[what] = true
+		id := streakID{service, what}
+		s := d.streaks[id]
+		if s == nil {
+			s = &streak{}
+			d.streaks[id] = s
+		}
+		switch n := d.count(s, a, at, what.rounds(d.limit())); {
+		case n > 0:
+			l := Loop{Path: what.String(), Service: service, Writer: writer, Times: n, what: what}
+			if !slices.ContainsFunc(out.Loops, func(o Loop) bool { return o.Service == service && o.what.covers(path) }) {
+				out.Loops = append(out.Loops, l)
+			}
+		case s.suspect:
+			out.Hold[service] = d.grace(a) + d.grace(a)/2
 		}
 	}
-	return Loop{Path: path, Service: service, Writer: writer, Times: s.n}, true
 }
 
-// follows says whether a change may be the result of an action.
-func (d *Detector) follows(a action, at time.Time) bool {
-	if a.ended.IsZero() {
-		return !at.Before(a.begun)
+// writer is a service that can write a path on the host, the given one if it
+// can; "" if none can.
+func (d *Detector) writer(path, service string) string {
+	writer := ""
+	for _, w := range d.binds {
+		if _, ok := below(w.source, path); ok && (writer == "" || w.service == service) {
+			writer = w.service
+		}
 	}
+	return writer
+}
+
+// count adds a change to a streak, and gives its length once it is a loop.
+func (d *Detector) count(s *streak, a action, at time.Time, limit int) int {
+	switch follows := d.follows(a, at); {
+	case s.suspect && !follows:
+		*s = streak{n: -limit} // nothing was done, and it changed: not by the service
+	case !follows:
+		*s = streak{}
+	case s.last.Equal(a.begun): // twice after one action is once
+	default:
+		s.n, s.last = s.n+1, a.begun
+		if s.n > limit {
+			return s.n
+		}
+		s.suspect = s.n == limit
+	}
+	return 0
+}
+
+func (d *Detector) limit() int {
+	if d.Limit == 0 {
+		return 5
+	}
+	return d.Limit
+}
+
+func (d *Detector) grace(a action) time.Duration {
 	grace := d.Grace
 	if grace == 0 {
 		grace = time.Second
 	}
-	grace = max(grace, 2*a.ended.Sub(a.begun))
-	return !at.Before(a.begun) && at.Sub(a.ended) <= grace
+	if a.ended.IsZero() {
+		return grace
+	}
+	return max(grace, 2*a.ended.Sub(a.begun))
 }
 
-// forget drops paths that have not been in a row for long: services may write
-// under ever new names.
+// follows says whether a change may be the result of an action.
+func (d *Detector) follows(a action, at time.Time) bool {
+	return !at.Before(a.begun) && (a.ended.IsZero() || at.Sub(a.ended) <= d.grace(a))
+}
+
+// forget drops streaks that ended long ago: services may write under ever new
+// names.
 func (d *Detector) forget(at time.Time) {
-	if len(d.paths) < 1000 {
+	if len(d.streaks) < 1000 {
 		return
 	}
-	for id, s := range d.paths {
+	for id, s := range d.streaks {
 		if at.Sub(s.last) > time.Minute {
-			delete(d.paths, id)
+			delete(d.streaks, id)
 		}
 	}
-}
-
-// Mute is the rules without a path, and what is in it, for a service: what a
-// feedback loop asks for.
-func (r *Rules) Mute(service, path string) *Rules {
-	out := &Rules{rules: slices.Clone(r.rules), model: r.model, links: r.links}
-	for i, x := range out.rules {
-		if x.Service != service {
-			continue
-		}
-		if _, ok := below(x.scope.base, path); !ok {
-			continue
-		}
-		muted := *x
-		muted.scope.muted = append(slices.Clip(muted.scope.muted), strings.TrimSuffix(path, string(filepath.Separator)))
-		out.rules[i] = &muted
-	}
-	return out
 }

@@ -432,45 +432,92 @@ func TestDetector(t *testing.T) {
 	}})
 	r, _ := Compile(p, Options{})
 	start := time.Unix(1000, 0)
-	// after runs n rounds of a change that comes some time after each restart.
-	after := func(r *Rules, d *Detector, path string, n int, delay time.Duration) (loops []Loop) {
+	type suspicion struct {
+		loops []Loop
+		holds int
+	}
+	// after runs n rounds of a change that comes some time after each restart,
+	// if the restart is held back only if it would come all the same.
+	after := func(r *Rules, d *Detector, path string, n int, delay time.Duration, edited bool) (out suspicion) {
 		at := start
-		for range n {
-			b := Batch{Changes: []Change{{Path: path, Event: Written, Kind: File}}, At: at}
+		for i := range n {
+			b := Batch{Changes: []Change{{Path: strings.ReplaceAll(path, "N", fmt.Sprint(i)), Event: Written, Kind: File}}, At: at}
 			works := r.Plan(b)
-			loops = append(loops, d.Changed(b, works)...)
+			s := d.Changed(b, works)
+			out.loops = append(out.loops, s.Loops...)
+			hold := s.Hold["web"]
+			if hold > 0 {
+				out.holds++
+			}
 			for _, w := range works {
-				d.Begin(w.Service, at)
-				at = at.Add(100 * time.Millisecond)
-				d.End(w.Service, at)
+				if edited && delay < hold {
+					continue // the next change is there first
+				}
+				d.Begin(w.Service, at.Add(hold))
+				d.End(w.Service, at.Add(hold+100*time.Millisecond))
+				at = at.Add(hold + 100*time.Millisecond)
 			}
 			at = at.Add(delay)
 		}
-		return loops
+		return out
 	}
 	d := NewDetector(p)
-	loops := after(r, d, "/p/log/access.log", 6, 300*time.Millisecond)
-	if len(loops) != 1 || loops[0].Path != "/p/log/access.log" || loops[0].Service != "web" || loops[0].Writer != "web" {
-		t.Fatalf("loops %v", loops)
+	got := after(r, d, "/p/log/access.log", 7, 300*time.Millisecond, false)
+	loops := got.loops
+	if len(loops) != 1 || loops[0].Path != "/p/log/access.log" || loops[0].Service != "web" || loops[0].Writer != "web" || got.holds != 1 {
+		t.Fatalf("loops %v", got)
 	}
-	if !strings.Contains(loops[0].String(), `/p/log/access.log changed 5 times in a row right after service "web"`) {
+	if !strings.Contains(loops[0].String(), `/p/log/access.log changed 6 times in a row right after service "web"`) {
 		t.Error(loops[0])
 	}
-	muted := r.Mute("web", loops[0].Path)
+	muted := r.Mute(loops[0])
 	if hits(muted, "/p/log/access.log") != "" || hits(muted, "/p/main.go") != "restart" || hits(r, "/p/log/access.log") != "restart" {
 		t.Error("mute")
 	}
 	if got := muted.Explain("/p/log/access.log").String(); !strings.Contains(got, "feedback loop") {
 		t.Error(got)
 	}
-	if loops := after(muted, NewDetector(p), "/p/log/access.log", 10, 300*time.Millisecond); len(loops) > 0 {
-		t.Errorf("muted: %v", loops)
+	none := func(what string, got suspicion, holds int) {
+		t.Helper()
+		if len(got.loops) > 0 || got.holds > holds {
+			t.Errorf("%s: %+v", what, got)
+		}
 	}
-	if loops := after(r, NewDetector(p), "/p/main.go", 50, 5*time.Second); len(loops) > 0 {
-		t.Errorf("somebody who saves every five seconds is a loop: %v", loops)
+	none("muted", after(muted, NewDetector(p), "/p/log/access.log", 10, 300*time.Millisecond, false), 0)
+	none("somebody who saves every five seconds", after(r, NewDetector(p), "/p/main.go", 50, 5*time.Second, true), 0)
+	none("an editor that saves all the time", after(r, NewDetector(p), "/p/main.go", 50, 700*time.Millisecond, true), 10)
+	none("what the service cannot write", after(r, NewDetector(p), "/q/main.go", 50, 100*time.Millisecond, false), 0)
+
+	t.Log("ever new names")
+	got = after(r, NewDetector(p), "/p/log/run-N.log", 7, 300*time.Millisecond, false)
+	if len(got.loops) != 1 || got.loops[0].Path != "/p/log/run-*.log" {
+		t.Fatalf("loops %v", got)
 	}
-	if loops := after(r, NewDetector(p), "/q/main.go", 50, 100*time.Millisecond); len(loops) > 0 {
-		t.Errorf("what the service cannot write is a loop: %v", loops)
+	muted = r.Mute(got.loops[0])
+	if hits(muted, "/p/log/run-77.log") != "" || hits(muted, "/p/log/run.log") != "restart" {
+		t.Error("mute")
+	}
+	names := "abcdefghijklmn"
+	at, d, last := start, NewDetector(p), Suspicion{}
+	for _, n := range names {
+		b := Batch{Changes: []Change{{Path: "/p/log/" + string(n), Event: Created, Kind: File}}, At: at}
+		if last = d.Changed(b, r.Plan(b)); len(last.Loops) > 0 {
+			break
+		}
+		at = at.Add(last.Hold["web"])
+		d.Begin("web", at)
+		d.End("web", at)
+		at = at.Add(time.Millisecond)
+	}
+	if len(last.Loops) != 1 || last.Loops[0].Path != "/p/log/*" {
+		t.Errorf("loops %v", last)
+	}
+	for name, want := range map[string]string{
+		"a.go": "a.go", "run-12.log": "run-*.log", "tmpk3j2h1x9": "*", "v2.txt": "v2.txt", "x.cpython-311.pyc.140234": "x.cpython-*.pyc.*", "7": "*", "\xff9\xff": "\xff*\xff", "": "",
+	} {
+		if got := numberless(name); got != want {
+			t.Errorf("%s: %s, not %s", name, got, want)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -21,8 +22,8 @@ type scope struct {
 	parts   []string // of the glob, between slashes; nil if it has "**"
 	include *patterns
 	ignores []*patterns
-	muted   []string // paths that are left out because of a feedback loop
-	links   []string // below base, that lead to what others are about
+	muted   []likeness // left out because of a feedback loop
+	links   []string   // below base, that lead to what others are about
 }
 
 // patterns are those of one place: a .dockerignore or a rule's list.
@@ -62,10 +63,8 @@ func (s *scope) judge(p string) (verdict, *patterns) {
 	if ephemeral(rel) {
 		return temporary, nil
 	}
-	for _, m := range s.muted {
-		if _, ok := below(m, p); ok {
-			return muted, nil
-		}
+	if slices.ContainsFunc(s.muted, func(m likeness) bool { return m.covers(p) }) {
+		return muted, nil
 	}
 	for _, set := range s.ignores {
 		if rel, ok := below(set.root, p); ok && rel != "" && set.lookup.match(rel) {
