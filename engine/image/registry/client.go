@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"sync"
@@ -157,9 +158,22 @@ func (c *Client) host(name string, insecure bool) (*host, error) {
 		c.pools = append(c.pools, t)
 		base = t
 	}
-	h.client = &http.Client{Transport: retrier{next: base, first: c.o.Backoff}}
+	h.client = &http.Client{Transport: retrier{next: base, first: c.o.Backoff}, CheckRedirect: redirect}
 	c.hosts[key] = h
 	return h, nil
+}
+
+// redirect lets a registry send us elsewhere, to a store of blobs perhaps, but
+// not the credentials: net/http would pass them on to other ports and
+// subdomains, and from TLS to none.
+func redirect(req *http.Request, via []*http.Request) error {
+	if len(via) >= 10 {
+		return errors.New("registry redirects in circles")
+	}
+	if first := via[0].URL; req.URL.Host != first.Host || req.URL.Scheme != first.Scheme {
+		req.Header.Del("Authorization")
+	}
+	return nil
 }
 
 func (c *Client) credentials(ctx context.Context, registry, path string) (credentials.Auth, error) {

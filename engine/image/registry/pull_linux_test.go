@@ -192,6 +192,53 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// TestRedirects: blobs may lie elsewhere, where the password has no business.
+func TestRedirects(t *testing.T) {
+	var told atomic.Int32
+	blobs := imagetest.Serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") != "" {
+				told.Add(1)
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	var circle atomic.Bool
+	reg := imagetest.Serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			user, password, _ := r.BasicAuth()
+			switch blob := r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/"); {
+			case user != imagetest.User || password != imagetest.Password:
+				w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+				w.WriteHeader(http.StatusUnauthorized)
+			case blob && circle.Load():
+				http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
+			case blob:
+				http.Redirect(w, r, "http://"+blobs.Host+r.URL.Path, http.StatusTemporaryRedirect)
+			default:
+				next.ServeHTTP(w, r)
+			}
+		})
+	})
+	img := imagetest.New(t, image.Config{}, bulk(t, 1000, 1))
+	blobs.Push(t, "team/app:1", img)
+	s := openStore(t)
+	name := reg.Host + "/team/app:1"
+	want := add(t, s, name, img)
+	c := client(t, loginVar(reg.Host))
+	_, err := c.Push(t.Context(), s, parse(t, name), image.Image{}, nil)
+	must(t, err)
+	checkPull(t, c, name, want)
+	if told.Load() > 0 {
+		t.Error("the password was sent on")
+	}
+	circle.Store(true)
+	_, err = fetch.Ensure(t.Context(), openStore(t), name, fetch.Options{Registry: c})
+	if err == nil || !strings.Contains(err.Error(), "redirects in circles") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 // tokens demands tokens, each good for a few requests, and gives them to those
 // who may log in.
 type tokens struct {
