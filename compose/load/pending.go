@@ -14,6 +14,7 @@ const (
 	ofCluster      = "has no meaning in a local engine and is ignored"
 	ofWindows      = "is for Windows containers and has no effect on Linux"
 	noAttestations = "has no effect: builds make no attestations"
+	ofRunner       = "has no effect: models run elsewhere (MODEL_RUNNER_HOST), and are configured there"
 	notYet         = "is not carried out yet and has no effect"
 )
 
@@ -29,6 +30,7 @@ func remarks() []remark {
 		{"cpu_percent", ofWindows, "use cpus"},
 		{"credential_spec", ofWindows, ""},
 		{"deploy.endpoint_mode", ofCluster, ""},
+		{"deploy.labels", ofCluster, "labels: beside deploy: are those of containers"},
 		{"deploy.placement", ofCluster, ""},
 		{"deploy.resources.reservations.generic_resources", ofCluster, ""},
 		{"deploy.resources.reservations.cpus", ofCluster, "cpu_shares weighs services against each other"},
@@ -57,7 +59,7 @@ func (ld *loader) remarkAll(p *compose.Project) {
 	}
 	ld.remarkObjects(p)
 	if pos, ok := p.Positions["jobs"]; ok {
-		ld.findingPos(pos, SeverityWarning, "jobs "+strings.Replace(notYet, "is", "are", 1), "")
+		ld.findingPos(pos, SeverityWarning, "jobs are not carried out yet and have no effect", "")
 	}
 }
 
@@ -95,6 +97,10 @@ func (ld *loader) remarkObjects(p *compose.Project) {
 				}
 			}
 		}
+	}
+	for _, key := range keysOf(p.Models) {
+		remark(ofRunner, "models", key, "context_size")
+		remark(ofRunner, "models", key, "runtime_flags")
 	}
 	for section, objects := range map[string]map[string]compose.FileObject{"configs": p.Configs, "secrets": p.Secrets} {
 		for key := range objects {

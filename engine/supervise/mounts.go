@@ -320,17 +320,23 @@ func fileObjects(p *compose.Project, s *compose.Service) ([]specs.Mount, []conta
 		return err
 	}
 	var errs []error
-	for _, ref := range s.Configs {
+	for i, ref := range s.Configs {
 		if err := add(ref, p.Configs, "/"); err != nil {
-			errs = append(errs, fmt.Errorf("config %w", err))
+			errs = append(errs, &placedError{fmt.Errorf("config %w", err), []string{"configs", strconv.Itoa(i)}})
 		}
 	}
-	for _, ref := range s.Secrets {
+	for i, ref := range s.Secrets {
 		if err := add(ref, p.Secrets, "/run/secrets"); err != nil {
-			errs = append(errs, fmt.Errorf("secret %w", err))
+			errs = append(errs, &placedError{fmt.Errorf("secret %w", err), []string{"secrets", strconv.Itoa(i)}})
 		}
 	}
 	return ms, files, errors.Join(errs...)
+}
+
+// placedError is a fault of one entry of a service.
+type placedError struct {
+	error
+	at []string
 }
 
 // ownedFile is a copy of a file with the owner and mode that its user asked

@@ -3,6 +3,7 @@
 package supervise
 
 import (
+	"errors"
 	"path"
 	"strconv"
 
@@ -42,7 +43,14 @@ func (p *Project) Rehearse(declared *compose.Project, dir string, s *compose.Ser
 		}
 	}
 	_, _, err = fileObjects(declared, s)
-	fail(err)
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range several.Unwrap() {
+			var placed *placedError
+			if errors.As(err, &placed) {
+				fail(err, placed.at...)
+			}
+		}
+	}
 	rec := state.Container{Service: s.Name, Declared: *s, Image: img}
 	user, err := p.m.resolveUser(&rec, s.User, s.GroupAdd)
 	fail(err, "user")
