@@ -26,6 +26,7 @@ type Container struct {
 	State       string // api.State*
 	ConfigHash  string
 	ImageDigest string
+	Rootless    bool // it runs, but somebody has removed its files
 }
 
 func (c *Container) running() bool {

@@ -90,6 +90,10 @@ restart         shop-api-1  db recreated
 recreate        shop-web-1  image changed
 start           shop-web-1  after api is started
 `},
+		{"files removed", func(_ *Desired, o *Observed) { o.Containers[2].Rootless = true }, `
+recreate        shop-web-1  files were removed
+start           shop-web-1  after api is started
+`},
 		{"stopped", func(_ *Desired, o *Observed) { o.Containers[2].State = api.StateExited }, `
 start           shop-web-1  is exited, after api is started
 `},

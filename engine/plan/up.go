@@ -295,6 +295,8 @@ func (u *upPlanner) recreateCause(s *compose.Service, c Container) string {
 		return "forced"
 	case u.d.AlwaysRecreateDeps && !target:
 		return "forced as a dependency"
+	case c.Rootless:
+		return "files were removed"
 	case c.ConfigHash != u.d.Hashes[s.Name]:
 		return "configuration changed"
 	case u.d.Digests[s.Name] != "" && c.ImageDigest != u.d.Digests[s.Name]:

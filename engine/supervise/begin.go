@@ -89,6 +89,14 @@ func (u *Unit) begin(ctx context.Context) (err error) {
 	return nil
 }
 
+// rootless reports whether the container runs without the root that it was
+// made with: the data root was removed under an earlier engine.
+func (u *Unit) rootless() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.snap.Lower) == 0 && u.rec.PID != 0
+}
+
 // mend makes again what a container had and the machine has lost: its network
 // namespace, when the machine was started anew.
 func (u *Unit) mend(ctx context.Context) error {
@@ -97,7 +105,9 @@ func (u *Unit) mend(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		u.mu.Lock()
 		u.snap = snap
+		u.mu.Unlock()
 	}
 	if u.sandboxOpen() != nil || !ownSandbox(&u.rec.Declared) {
 		return nil

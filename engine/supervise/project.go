@@ -201,6 +201,7 @@ func (p *Project) Observe() []plan.Container {
 		out = append(out, plan.Container{
 			ID: rec.ID, Name: rec.Name, Service: rec.Service, Number: rec.Number,
 			State: rec.State, ConfigHash: rec.ConfigHash, ImageDigest: string(rec.Image.ID),
+			Rootless: u.rootless(),
 		})
 	}
 	return out
