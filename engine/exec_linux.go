@@ -157,7 +157,7 @@ func execPipes(ctx context.Context, c *container.Container, cfg container.ExecCo
 }
 
 // converse passes signals and sizes on until the process ends. When the client
-// goes, the process gets SIGHUP, and SIGKILL if it does not care.
+// goes, the process goes, too, with all that it has started.
 func converse(ctx context.Context, p *container.Process, se *server.Session, console *os.File) (container.Exit, error) {
 	stop := make(chan struct{})
 	defer close(stop)
@@ -177,7 +177,7 @@ func converse(ctx context.Context, p *container.Process, se *server.Session, con
 	}()
 	exit, err := p.Wait(ctx)
 	if err != nil && ctx.Err() != nil {
-		p.Signal(unix.SIGKILL)
+		err = errors.Join(err, p.KillTree())
 		exit, _ = p.Wait(context.WithoutCancel(ctx))
 	}
 	return exit, err

@@ -194,8 +194,9 @@ func testd() {
 		for range ch {
 		}
 	case "trap": // says which signal ended it, and ends with 3
+		signals := caught() // before anybody sends one
 		fmt.Println("ready")
-		fmt.Println("got", untilSignal())
+		fmt.Println("got", <-signals)
 		syscall.Exit(3)
 	default:
 		fmt.Fprintln(os.Stderr, "testd: unknown", os.Args[1])
@@ -203,10 +204,12 @@ func testd() {
 	}
 }
 
-func untilSignal() os.Signal {
+func untilSignal() os.Signal { return <-caught() }
+
+func caught() <-chan os.Signal {
 	ch := make(chan os.Signal, 1)
 	signal.Notify(ch, append(forwarded(), syscall.SIGTERM, syscall.SIGINT)...)
-	return <-ch
+	return ch
 }
 
 // cmdOCILayout: `ocilayout DIR [PATH=TEXT...]` makes an image with /testd and
