@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -65,6 +66,9 @@ func buildable(req *api.BuildRequest) ([]string, error) {
 	names, err := closureOf(req.Project, req.Services, req.WithDeps)
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return req.Project.Services[name].Build == nil }), err
 }
+
+// sourceDateEpoch is the argument that reproducible builds are given times by.
+const sourceDateEpoch = "SOURCE_DATE_EPOCH"
 
 // builds is a set of builds of one request; each service is built once, also
 // where another one's build needs it.
@@ -288,6 +292,10 @@ func (b *builds) request(ctx context.Context, s *compose.Service) (build.Request
 	if b.req.Epoch != nil {
 		t := time.Unix(*b.req.Epoch, 0)
 		req.Epoch = &t
+		if _, given := req.Args[sourceDateEpoch]; !given { // for those that declare the ARG
+			text := strconv.FormatInt(*b.req.Epoch, 10)
+			req.Args[sourceDateEpoch] = &text
+		}
 	}
 	own, err := s.OwnBuild()
 	if err != nil {
