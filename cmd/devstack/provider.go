@@ -41,7 +41,7 @@ type provider struct {
 // a provider. It gives those of services that are left to the engine; done
 // reports that nothing is.
 func (e *env) outside(ctx context.Context, p *compose.Project, services []string) (left []string, done bool, err error) {
-	if err := e.modelVariables(p, services); err != nil {
+	if err := errors.Join(e.modelVariables(p, services), e.externalFiles(p, services)); err != nil {
 		return nil, false, err
 	}
 	if err := e.providersUp(ctx, p, services); err != nil {
