@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -21,6 +22,7 @@ import (
 //	@wait TEXT         until TEXT appears
 //	@size ROWS COLUMNS
 //	@key ^C
+//	@run COMMAND       of the shell
 func cmdTerminal(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: terminal FILE CMD ARGS...")
@@ -39,7 +41,7 @@ func cmdTerminal(ts *testscript.TestScript, neg bool, args []string) {
 	master, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 40, Cols: 100})
 	ts.Check(err)
 	defer master.Close()
-	s := &screen{}
+	s := &screen{dir: cmd.Dir, env: cmd.Env}
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -64,6 +66,9 @@ func cmdTerminal(ts *testscript.TestScript, neg bool, args []string) {
 
 // screen is what appeared on a terminal.
 type screen struct {
+	dir string // where the command runs
+	env []string
+
 	mu   sync.Mutex
 	seen bytes.Buffer
 }
@@ -104,6 +109,12 @@ func (s *screen) act(f *os.File, line string) error {
 			return err
 		}
 		return pty.Setsize(f, &size)
+	case "@run":
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		sh := exec.CommandContext(ctx, "sh", "-c", rest)
+		sh.Dir, sh.Env = s.dir, s.env
+		return sh.Run()
 	case "@key":
 		_, err := f.Write([]byte{rest[1] & 0x1f})
 		return err

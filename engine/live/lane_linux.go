@@ -111,6 +111,9 @@ func (l *lane) run(ctx context.Context) {
 	for {
 		l.mu.Lock()
 		t := merge(l.failed, orNil(l.pending))
+		if l.failed != nil && l.pending != nil {
+			t.at = l.pending.at // the wait since the failure is the user's
+		}
 		if l.pending == nil || ctx.Err() != nil {
 			l.busy = false
 			l.mu.Unlock()
