@@ -70,8 +70,9 @@ type connection struct {
 
 const (
 	// greeting is how long a client that has connected may take to say what it
-	// wants; browsers keep connections in store that never say anything.
-	greeting = 50
+	// wants, on a machine that is busy; browsers keep connections in store that
+	// never say anything.
+	greeting = 300
 	// tick is how exact the kernel's times are.
 	tick = 10
 )
