@@ -61,6 +61,9 @@ func explainConnection(e *image.Error, host string, err error) bool {
 	var ambiguous *routes.AmbiguousError
 	var unknownCA x509.UnknownAuthorityError
 	var wrongHost x509.HostnameError
+	if at := (*hostError)(nil); errors.As(err, &at) {
+		host = at.host
+	}
 	switch {
 	case errors.As(err, &creds):
 		e.Hint = "see config.json in DOCKER_CONFIG (default ~/.docker) and the credential helper it names"

@@ -53,11 +53,21 @@ func (h *host) session(ctx context.Context, path string) (*session, error) {
 	defer h.mu.Unlock()
 	if h.scheme == "" {
 		if err := h.handshake(ctx); err != nil {
-			return nil, err
+			return nil, &hostError{h.name, err}
 		}
 	}
 	return &session{host: h, path: path, auth: auth, missing: missing}, nil
 }
+
+// hostError says which registry it was: registries.conf may have led elsewhere
+// than the reference says.
+type hostError struct {
+	host string
+	err  error
+}
+
+func (e *hostError) Error() string { return e.err.Error() }
+func (e *hostError) Unwrap() error { return e.err }
 
 // handshake finds out whether the registry speaks TLS and what it asks for.
 func (h *host) handshake(ctx context.Context) error {

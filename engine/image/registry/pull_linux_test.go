@@ -159,6 +159,10 @@ func TestRegistriesConf(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "a.example, b.example") {
 		t.Errorf("ambiguous: %v", err)
 	}
+	err = pull("nginx:1", "[aliases]\nnginx = \"127.0.0.1:1/nginx\"\n")
+	if err == nil || !strings.HasSuffix(err.Error(), "registry 127.0.0.1:1 refuses connections") {
+		t.Errorf("alias to nowhere: %v", err)
+	}
 	err = pull("nginx:1", "[[registry]\n")
 	if err == nil || !strings.Contains(err.Error(), "registries.conf:1:") {
 		t.Errorf("bad file: %v", err)
