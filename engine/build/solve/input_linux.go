@@ -143,6 +143,11 @@ func (b *build) image(ctx context.Context, r *stage, spec source.Spec, platform 
 		return nil, err
 	}
 	b.tell(ev)
+	if spec.Built {
+		// Its name is another one where the project has another one: what is
+		// built on it does not say it.
+		img.Ref = string(img.ID)
+	}
 	return b.onImage(img)
 }
 

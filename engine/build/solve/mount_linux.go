@@ -37,6 +37,20 @@ type prepared struct {
 	dir  bool     // that the context's source is a directory
 }
 
+// access is the mode and the owner that the mount asks for.
+func (p *prepared) access(mode os.FileMode) (_ os.FileMode, uid, gid int) {
+	if p.Mode != nil {
+		mode = os.FileMode(*p.Mode)
+	}
+	if p.UID != nil {
+		uid = int(*p.UID)
+	}
+	if p.GID != nil {
+		gid = int(*p.GID)
+	}
+	return mode, uid, gid
+}
+
 func (m *mounting) prepare(ctx context.Context, mounts []dockerfile.Mount, k key) error {
 	for _, dm := range mounts {
 		p := prepared{Mount: dm}
@@ -211,16 +225,8 @@ func (m *mounting) secret(c *step.Command, p *prepared) error {
 	if p.Target == "" {
 		return nil
 	}
-	f := container.File{Path: p.Target, Data: value, Mode: 0o400}
-	if p.Mode != nil {
-		f.Mode = os.FileMode(*p.Mode)
-	}
-	if p.UID != nil {
-		f.UID = int(*p.UID)
-	}
-	if p.GID != nil {
-		f.GID = int(*p.GID)
-	}
+	f := container.File{Path: p.Target, Data: value}
+	f.Mode, f.UID, f.GID = p.access(0o400)
 	c.Files = append(c.Files, f)
 	return nil
 }
@@ -251,16 +257,8 @@ func (m *mounting) takeCaches(ctx context.Context) error {
 }
 
 func (m *mounting) cacheMount(ctx context.Context, p *prepared) step.CacheMount {
-	c := step.CacheMount{ID: p.CacheID, Sharing: string(p.CacheSharing), Mode: 0o755}
-	if p.Mode != nil {
-		c.Mode = os.FileMode(*p.Mode)
-	}
-	if p.UID != nil {
-		c.UID = int(*p.UID)
-	}
-	if p.GID != nil {
-		c.GID = int(*p.GID)
-	}
+	c := step.CacheMount{ID: p.CacheID, Sharing: string(p.CacheSharing)}
+	c.Mode, c.UID, c.GID = p.access(0o755)
 	if p.From.Kind == dockerfile.Scratch {
 		return c
 	}
@@ -306,16 +304,8 @@ func (m *mounting) ssh(c *step.Command, p *prepared, dir string, index int) erro
 	if target == "" {
 		target = "/run/buildkit/ssh_agent." + strconv.Itoa(index)
 	}
-	s := step.AgentSocket{Path: filepath.Join(dir, "ssh"+strconv.Itoa(index)), Agent: agent, Mode: 0o600}
-	if p.Mode != nil {
-		s.Mode = os.FileMode(*p.Mode)
-	}
-	if p.UID != nil {
-		s.UID = int(*p.UID)
-	}
-	if p.GID != nil {
-		s.GID = int(*p.GID)
-	}
+	s := step.AgentSocket{Path: filepath.Join(dir, "ssh"+strconv.Itoa(index)), Agent: agent}
+	s.Mode, s.UID, s.GID = p.access(0o600)
 	end, err := s.Serve()
 	if err != nil {
 		return err
