@@ -93,7 +93,7 @@ func (s *Session) reloaded(ctx context.Context, res *reloadResult) error {
 		return f.Kind == watch.Dockerfile || f.Kind == watch.DockerIgnore
 	})
 	if derived || !s.from.same(res.from) || !sameRules(s.declared(), res.project) {
-		return s.reopen(ctx, res.project, res.from)
+		return s.reopen(ctx, res.project, res.from, r.at)
 	}
 	rules, _ := Compile(res.project, res.from, s.o.Request, s.o.Engine.BaseImage)
 	s.mu.Lock()
@@ -110,13 +110,21 @@ func (s *Session) alsoWatch(ctx context.Context, from Sources) error {
 	}
 	all := maps.Clone(s.from)
 	maps.Copy(all, from)
-	return s.reopen(ctx, s.declared(), all)
+	return s.reopen(ctx, s.declared(), all, time.Time{})
 }
 
-func (s *Session) reopen(ctx context.Context, p *compose.Project, from Sources) error {
+// reopen watches by other rules. since is when the edit came that changed them;
+// what is watched now and was not before may have changed since then.
+func (s *Session) reopen(ctx context.Context, p *compose.Project, from Sources, since time.Time) error {
 	s.lanes.Wait() // they commit to the watcher that goes
-	if err := s.open(ctx, p, from); err != nil {
+	if err := s.open(ctx, p, from, since); err != nil {
 		return err
+	}
+	if running := s.o.Engine.Project(p.Name); running != nil && !since.IsZero() {
+		for _, u := range running.Units() {
+			s.o.Engine.Warn(s.known.set(u.ID(), false))
+		}
+		s.reconcileUnknown(ctx, running)
 	}
 	s.catchUp(ctx)
 	return nil

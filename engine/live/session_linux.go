@@ -84,7 +84,7 @@ func Run(ctx context.Context, o Options, ready func(rules int)) error {
 			o.Engine.Warn(w.Close())
 		}
 	}()
-	if err := s.open(ctx, project, from); err != nil {
+	if err := s.open(ctx, project, from, time.Time{}); err != nil {
 		return err
 	}
 	p := o.Engine.Project(project.Name)
@@ -99,12 +99,18 @@ func Run(ctx context.Context, o Options, ready func(rules int)) error {
 	s.catchUp(ctx)
 	ready(len(s.current().All()))
 	s.report(api.WatchReport{Kind: api.WatchReady, Text: s.summary()})
+	s.reconcileUnknown(ctx, p)
+	return s.loop(ctx)
+}
+
+// reconcileUnknown makes the trees of containers equal to the host's of which
+// nobody knows whether they are.
+func (s *Session) reconcileUnknown(ctx context.Context, p *supervise.Project) {
 	for _, u := range p.Units() {
 		if !u.OneOff() && !s.known.has(u.ID()) {
 			s.laneOf(u.Service()).add(ctx, &task{reconcile: true, at: time.Now()})
 		}
 	}
-	return s.loop(ctx)
 }
 
 func (s *Session) loop(ctx context.Context) error {
@@ -129,7 +135,7 @@ func (s *Session) loop(ctx context.Context) error {
 }
 
 // open compiles the rules of a project and watches what they are about.
-func (s *Session) open(ctx context.Context, p *compose.Project, from Sources) error {
+func (s *Session) open(ctx context.Context, p *compose.Project, from Sources, since time.Time) error {
 	rules, findings := Compile(p, from, s.o.Request, s.o.Engine.BaseImage)
 	for _, f := range findings {
 		s.report(api.WatchReport{Kind: api.WatchNotice, Service: f.Service, Text: findingText(f)})
@@ -143,7 +149,7 @@ func (s *Session) open(ctx context.Context, p *compose.Project, from Sources) er
 		return err
 	}
 	w, err := notify.Open(ctx, notify.Options{
-		Roots: rules.Roots(), State: filepath.Join(s.o.Dir, "index"),
+		Roots: rules.Roots(), State: filepath.Join(s.o.Dir, "index"), Since: since,
 		Notice: func(n notify.Notice) {
 			text := n.Text
 			if n.Hint != "" {

@@ -64,9 +64,12 @@ func Rules(in Input) ([]Rule, []string, error) {
 		return nil, nil, err
 	}
 	for _, pattern := range in.Options.RebuildOn {
-		d.rebuilds = append(d.rebuilds, Rule{
-			Path: in.Context, Action: rebuildAction, Include: []string{pattern}, From: "x-devstack.watch.rebuild_on: " + pattern,
-		})
+		r := Rule{Path: in.Context, Action: rebuildAction, Include: []string{pattern}, From: "x-devstack.watch.rebuild_on: " + pattern}
+		if !strings.HasPrefix(pattern, "!") && !strings.ContainsAny(in.Context, "*?[") {
+			// As a path it leaves the rest of the context unwatched.
+			r.Path, r.Include = filepath.Join(in.Context, filepath.FromSlash(pattern)), nil
+		}
+		d.rebuilds = append(d.rebuilds, r)
 		d.manifests = append(d.manifests, filepath.Join(in.Context, filepath.FromSlash(pattern)))
 	}
 	for _, s := range d.needed {

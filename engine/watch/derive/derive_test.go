@@ -63,7 +63,7 @@ sync+restart /p -> /app ignore /p/requirements.txt | COPY . . (Dockerfile:5)
 				COPY --chown=node . /srv
 				RUN npm ci
 				CMD npx nodemon server.js`), Options: Options{RebuildOn: []string{"schema.prisma"}, Ignore: []string{"test"}}},
-			`rebuild /p include schema.prisma ignore /p/test | x-devstack.watch.rebuild_on: schema.prisma
+			`rebuild /p/schema.prisma | x-devstack.watch.rebuild_on: schema.prisma
 rebuild /p include **/package.json ignore /p/test | COPY --chown=node . /srv (Dockerfile:3), needed by RUN npm ci
 rebuild /p include **/package-lock.json ignore /p/test | COPY --chown=node . /srv (Dockerfile:3), needed by RUN npm ci
 rebuild /p include **/npm-shrinkwrap.json ignore /p/test | COPY --chown=node . /srv (Dockerfile:3), needed by RUN npm ci

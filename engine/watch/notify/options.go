@@ -12,6 +12,9 @@ type Options struct {
 	// State is the file that keeps the index; "": nothing is kept, and the
 	// tree as it is at Open is where changes begin.
 	State string
+	// Since, if set, makes files of which nothing is known changes if they were
+	// written after it.
+	Since time.Time
 	// Notice takes remarks for the user; may be nil. It is called from the
 	// watcher's goroutine.
 	Notice func(Notice)

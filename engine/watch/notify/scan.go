@@ -19,6 +19,10 @@ type scanner struct {
 	now time.Time
 	// was takes what a path was before it changed.
 	was func(r *root, rel string, e entry)
+	// since is from when on files of which nothing is known are changes, which
+	// late takes.
+	since time.Time
+	late  func(r *root, rel string)
 	// watch is called before a directory is read, so that whatever comes after
 	// that is an event; unwatch for each that is gone.
 	watch, unwatch func(real string, d *dir)
@@ -126,6 +130,9 @@ func (s *scanner) file(r *root, parent *dir, rel, name string, m meta) {
 	}
 	if !old.same(e) {
 		s.was(r, rel, old)
+	}
+	if r.fresh && !s.since.IsZero() && m.changed.After(s.since) {
+		s.late(r, rel)
 	}
 	parent.setFile(e)
 }

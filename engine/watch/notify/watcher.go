@@ -83,6 +83,7 @@ func Open(ctx context.Context, o Options) (*Watcher, error) {
 		told: map[string]bool{},
 	}
 	w.scan = scanner{was: w.was, watch: w.watch, unwatch: w.unwatch, added: w.wasAdded, unreadable: w.unreadable}
+	w.scan.since, w.scan.late = o.Since, func(r *root, rel string) { w.before[spot{r, rel}] = entry{} }
 	for _, r := range o.Roots {
 		w.roots = append(w.roots, &root{Root: r, fresh: true})
 	}

@@ -246,6 +246,18 @@ func TestUnreadable(t *testing.T) {
 	expect(t, w, "f changed")
 }
 
+// TestSince has a file that changed right before it was watched.
+func TestSince(t *testing.T) {
+	dir := memory(t)
+	write(t, dir+"/old", "1")
+	begin := time.Now()
+	w := open(t, notify.Options{Roots: roots(dir), Since: begin.Add(-time.Hour)})
+	expect(t, w, "old created")
+	w = open(t, notify.Options{Roots: roots(dir), Since: begin.Add(time.Hour)})
+	write(t, dir+"/new", "1")
+	expect(t, w, "new created")
+}
+
 // TestState finds what changed while nobody watched, and what was reported
 // but not committed.
 func TestState(t *testing.T) {
