@@ -149,7 +149,7 @@ func (s *Session) open(ctx context.Context, p *compose.Project, from Sources, si
 		return err
 	}
 	w, err := notify.Open(ctx, notify.Options{
-		Roots: rules.Roots(), State: filepath.Join(s.o.Dir, "index"), Since: since,
+		Roots: rules.Roots(), State: filepath.Join(s.o.Dir, "index"), Since: since, Base: p.WorkingDir,
 		Notice: func(n notify.Notice) {
 			text := n.Text
 			if n.Hint != "" {

@@ -101,7 +101,11 @@ func (e Explanation) String() string {
 	var b strings.Builder
 	b.WriteString(Printable(e.Path) + "\n")
 	if e.Model != nil {
-		fmt.Fprintf(&b, "  is a %s: the project is loaded again and the difference applied\n", e.Model.Kind)
+		article := "a"
+		if strings.ContainsRune("aeiou", rune(e.Model.Kind[0])) {
+			article = "an"
+		}
+		fmt.Fprintf(&b, "  is %s %s: the project is loaded again and the difference applied\n", article, e.Model.Kind)
 	}
 	for _, v := range e.Rules {
 		if v.Matches {

@@ -215,7 +215,7 @@ func TestLinks(t *testing.T) {
 			t.Errorf("%s: %s, not %s", path, got, want)
 		}
 	}
-	for path, want := range map[string]string{"/home/a": "copied to /app/a", "/data/tree/sub/y": "copied to /sub/y", "/secret/env": "is a env file", "/x": "nothing"} {
+	for path, want := range map[string]string{"/home/a": "copied to /app/a", "/data/tree/sub/y": "copied to /sub/y", "/secret/env": "is an env file", "/x": "nothing"} {
 		if got := r.Explain(path).String(); !strings.Contains(got, want) {
 			t.Errorf("%s: %s", path, got)
 		}

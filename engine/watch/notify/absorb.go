@@ -26,7 +26,7 @@ func (w *Watcher) absorb(now time.Time) (wait, written time.Duration) {
 	}
 	few := len(w.dirty) <= 64
 	for r, s := range w.lost {
-		if age := now.Sub(s.since); few && age < returns && r.real != "" && locate(r.Path).real == "" {
+		if age := now.Sub(s.since); few && age < returns && r.real != "" && locate(r.Path, w.o.Base).real == "" {
 			wait = max(wait, returns-age)
 			continue
 		}
@@ -89,7 +89,7 @@ func (w *Watcher) each(real string, visit func(r *root, rel string)) {
 // where it was, or deep is set: an inode's number may have been used again.
 func (w *Watcher) locate(r *root, deep bool) {
 	for try := range 5 {
-		p := locate(r.Path)
+		p := locate(r.Path, w.o.Base)
 		moved := deep || p.real != r.real || p.kind != r.kind || p.id != r.id
 		if moved && r.kind == watch.Dir {
 			if d := r.top.child(""); d != nil {

@@ -20,7 +20,8 @@ func (w *Watcher) run(ctx context.Context) {
 		timer.Stop()
 	}
 	poll := time.NewTimer(w.pollPause())
-	if !w.limit {
+	polling := w.limit // poll is running
+	if !polling {
 		poll.Stop()
 	}
 	for {
@@ -49,13 +50,15 @@ func (w *Watcher) run(ctx context.Context) {
 		case out <- next.batch:
 			w.ready = nil
 		case <-poll.C:
+			polling = false
 			w.poll()
 			timer.Reset(0)
 		case <-timer.C:
 			if again := w.settle(); again > 0 {
 				timer.Reset(again)
 			}
-			if w.limit {
+			if w.limit && !polling { // not put off by every event
+				polling = true
 				poll.Reset(w.pollPause())
 			}
 		case <-w.idle():

@@ -362,6 +362,24 @@ func TestRelinkAbove(t *testing.T) {
 	m.settle()
 }
 
+// TestMoveAbove renames the directory that the root is in, and puts another in
+// its place.
+func TestMoveAbove(t *testing.T) {
+	base := t.TempDir()
+	write(t, base+"/web/src/f", "1")
+	m := newMirror(t, base+"/web/src", notify.Options{Base: base})
+	m.settle()
+	must(t, os.Rename(base+"/web", base+"/web.old"))
+	<-m.more()
+	write(t, base+"/web/src/g", "2")
+	m.settle()
+	write(t, base+"/web.old/src/f", "not ours")
+	m.settle()
+	must(t, os.Rename(base+"/web", base+"/web.new"))
+	must(t, os.Rename(base+"/web.old", base+"/web"))
+	m.settle()
+}
+
 func git(t *testing.T, dir, stdin string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "core.fsync=none", "-c", "gc.auto=0"}, args...)...)

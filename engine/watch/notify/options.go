@@ -9,6 +9,9 @@ import (
 // Options are what to watch and how.
 type Options struct {
 	Roots []watch.Root // none within another, but by a link
+	// Base is a directory, such as the project's: those below it that lead to
+	// roots may be renamed or replaced. "": they are not.
+	Base string
 	// State is the file that keeps the index; "": nothing is kept, and the
 	// tree as it is at Open is where changes begin.
 	State string

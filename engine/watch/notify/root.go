@@ -103,8 +103,8 @@ type place struct {
 }
 
 // locate follows a path through its symlinks. What is missing is anchored at
-// the nearest directory that exists.
-func locate(path string) place {
+// the nearest directory that exists; directories below base are anchored, too.
+func locate(path, base string) place {
 	var p place
 	at := string(filepath.Separator)
 	todo := strings.Split(strings.Trim(filepath.ToSlash(path), "/"), "/")
@@ -142,9 +142,10 @@ func locate(path string) place {
 			todo = append(strings.Split(filepath.ToSlash(to), "/"), todo...)
 			continue
 		}
-		if len(todo) == 0 {
+		if len(todo) == 0 || base != "" && (at == base || strings.HasPrefix(at, base+"/")) {
 			p.anchors = append(p.anchors, anchor{at, name})
-		} else if !info.IsDir() {
+		}
+		if len(todo) > 0 && !info.IsDir() {
 			return p
 		}
 		at = next

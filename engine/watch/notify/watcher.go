@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -84,6 +85,9 @@ func Open(ctx context.Context, o Options) (*Watcher, error) {
 	}
 	w.scan = scanner{was: w.was, watch: w.watch, unwatch: w.unwatch, added: w.wasAdded, unreadable: w.unreadable}
 	w.scan.since, w.scan.late = o.Since, func(r *root, rel string) { w.before[spot{r, rel}] = entry{} }
+	if real, err := filepath.EvalSymlinks(o.Base); err == nil && o.Base != "" {
+		w.o.Base = real
+	}
 	for _, r := range o.Roots {
 		w.roots = append(w.roots, &root{Root: r, fresh: true})
 	}
@@ -275,9 +279,11 @@ func (w *Watcher) lose() {
 	w.burst.note(time.Now())
 }
 
-// fail handles an error of the kernel's queue.
+// fail handles an error of the kernel's queue: whatever it is, events may be
+// lost.
 func (w *Watcher) fail(err error) {
-	if errors.Is(err, fsnotify.ErrEventOverflow) {
-		w.lose()
+	if !errors.Is(err, fsnotify.ErrEventOverflow) {
+		w.notice("watching files: "+err.Error()+"; everything is looked at again", "")
 	}
+	w.lose()
 }
