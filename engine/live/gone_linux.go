@@ -50,7 +50,11 @@ func (g *gone) note(image string, ops []watch.Op) error {
 	list := slices.Clone(g.paths[image])
 	changed := false
 	for _, op := range ops {
-		_, err := os.Lstat(op.Source)
+		look := os.Lstat
+		if op.Follow {
+			look = os.Stat
+		}
+		_, err := look(op.Source)
 		i, known := slices.BinarySearch(list, op.Source)
 		switch is := !errors.Is(err, fs.ErrNotExist); {
 		case is && known:

@@ -28,6 +28,9 @@ type Work struct {
 type Op struct {
 	Source string // host, absolute
 	Target string // container, absolute
+	// Follow says that Source is the path of a rule: what it leads to is copied
+	// if it is a symlink.
+	Follow bool
 	// Keep says of a path below Target (relative, with "/") that it is not the
 	// rule's: removing a directory leaves it. nil: nothing is kept.
 	Keep func(rel string) bool
@@ -108,7 +111,7 @@ func (w *planned) op(x *Rule, path string) {
 	target := x.target(path)
 	if at := [2]string{path, target}; !w.seen[at] {
 		w.seen[at] = true
-		w.Ops = append(w.Ops, Op{Source: path, Target: target, Keep: x.keep(path)})
+		w.Ops = append(w.Ops, Op{Source: path, Target: target, Follow: path == x.scope.base, Keep: x.keep(path)})
 	}
 }
 

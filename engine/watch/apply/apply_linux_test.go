@@ -92,6 +92,20 @@ func TestReplace(t *testing.T) {
 		t.Error("large differs")
 	}
 
+	t.Log("the path of a rule is followed")
+	write(t, host+"/elsewhere", "content", 0o644)
+	must(t, os.Symlink("elsewhere", host+"/rule"))
+	follow := watch.Op{Source: host + "/rule", Target: "/app/rule", Follow: true}
+	do(t, r, follow)
+	if info, err := os.Lstat(box + "/app/rule"); err != nil || !info.Mode().IsRegular() || read(t, box+"/app/rule") != "content" {
+		t.Errorf("%v, %v", info, err)
+	}
+	must(t, os.Remove(host+"/elsewhere"))
+	do(t, r, follow)
+	if _, err := os.Lstat(box + "/app/rule"); err == nil {
+		t.Error("what the path of a rule led to is gone, and its copy is not")
+	}
+
 	t.Log("what is equal is left alone if asked")
 	before, _ := os.Stat(box + "/app/run")
 	res, err := r.Apply(t.Context(), []watch.Op{op(host+"/run", "/app/run"), op(host+"/large", "/app/new/deep/large"), op(host+"/link", "/app/link")}, apply.Options{Compare: true})

@@ -71,8 +71,7 @@ func (r *Root) Apply(ctx context.Context, ops []watch.Op, o Options) (Result, er
 	}
 	gone := make([]bool, len(ops))
 	for i := len(ops) - 1; i >= 0; i-- {
-		var st unix.Stat_t
-		if err := unix.Lstat(ops[i].Source, &st); err == nil || err != unix.ENOENT && err != unix.ENOTDIR {
+		if err := look(ops[i]); err == nil || err != unix.ENOENT && err != unix.ENOTDIR {
 			continue
 		}
 		gone[i] = true
@@ -90,9 +89,22 @@ func (r *Root) Apply(ctx context.Context, ops []watch.Op, o Options) (Result, er
 	return res, errors.Join(errs...)
 }
 
+// look says whether a source is there.
+func look(op watch.Op) error {
+	var st unix.Stat_t
+	if op.Follow {
+		return unix.Stat(op.Source, &st)
+	}
+	return unix.Lstat(op.Source, &st)
+}
+
 // put makes one target equal to a source that is there.
 func (r *Root) put(op watch.Op, o Options, res *Result) error {
-	src, err := unix.Open(op.Source, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	flags := unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	if op.Follow {
+		flags &^= unix.O_NOFOLLOW
+	}
+	src, err := unix.Open(op.Source, flags, 0)
 	if err == unix.ENOENT || err == unix.ENXIO {
 		return nil // gone meanwhile, which is a change of its own; or a socket
 	}

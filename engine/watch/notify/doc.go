@@ -11,7 +11,8 @@
 // The quiet moment is a millisecond for a single save. It grows with the
 // burst, so that a checkout of thousands of files is one Batch; while git
 // holds its index.lock the burst is not over. A file that is gone or empty is
-// given some milliseconds to come back: editors save like that.
+// given some milliseconds to come back: editors save like that. One that
+// somebody has open for writing is waited for while it is written.
 //
 // Directories that Root.Skip names are neither watched nor read. Where the
 // kernel's limit on watches is reached there is a notice, and the rest is
