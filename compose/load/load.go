@@ -92,6 +92,7 @@ type loader struct {
 
 	unsetSeen map[string]bool
 	expanded  int    // bytes of texts with variables put in
+	ports     int    // how many the ranges of ports have become
 	values    int    // how many were read, to size what holds their places
 	trace     *trace // of Explain; nil otherwise
 }

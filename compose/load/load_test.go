@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"devstack/compose"
 
@@ -199,9 +201,22 @@ func FuzzLoad(f *testing.F) {
 			f.Add(data)
 		}
 	}
+	for _, bomb := range []string{
+		"a: &a [x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b]\nservices: {d: {image: x, command: *c}}\n",
+		"services: &s {a: {image: x, labels: *s}}\n",
+		"x-a: &a {<<: *a}\nservices: {a: {<<: *a, image: x}}\n",
+		"services: {a: {image: x, ports: [\"1-65535:1-65535\", \"1-65535:1-65535/udp\", \"1-65535:1-65535/sctp\"], scale: 4999}}\n",
+	} {
+		f.Add([]byte(bomb))
+	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 1<<16 {
+			return
+		}
+		done := bounded(t)
 		p, ds, err := Load(context.Background(), Options{WorkingDir: dir, Files: []string{"-"}, Stdin: bytes.NewReader(data), Environ: hostEnv()})
+		done()
 		var faults *Error
 		if errors.As(err, &faults) {
 			if len(faults.Diagnostics) == 0 {
@@ -219,6 +234,28 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+// bounded fails the test if what runs until its result is called takes more
+// time or memory than 64 KiB of input can be worth.
+func bounded(t *testing.T) func() {
+	const (
+		memory = 1 << 30
+		limit  = 5 * time.Second
+	)
+	var before runtime.MemStats
+	runtime.ReadMemStats(&before)
+	began := time.Now()
+	return func() {
+		var after runtime.MemStats
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > memory {
+			t.Errorf("%d MiB allocated", n>>20)
+		}
+		if took := time.Since(began); took > limit {
+			t.Errorf("took %v", took)
+		}
+	}
 }
 
 // TestEveryKeyIsDecoded holds the decoder against the model: each field of a

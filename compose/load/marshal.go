@@ -316,8 +316,36 @@ func yamlNode(v any) *yaml.Node {
 		return n
 	}
 	n := &yaml.Node{}
+	switch x := v.(type) { // the usual ones: Encode runs an emitter and a parser for each
+	case string:
+		if digits := x != "" && strings.Trim(x, "0123456789") == ""; digits || plainWord(x) {
+			n.SetString(x)
+			if digits {
+				n.Style = yaml.DoubleQuotedStyle
+			}
+			return n
+		}
+	case uint32:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.FormatUint(uint64(x), 10)}
+	case int, int64:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: fmt.Sprint(x)}
+	}
 	if err := n.Encode(v); err != nil {
 		n.SetString(fmt.Sprint(v))
 	}
 	return n
+}
+
+// plainWord tells the texts that mean themselves in every version of YAML,
+// from which it follows how they are written.
+func plainWord(s string) bool {
+	if len(s) < 3 || len(s) > 64 || plainTag(s) != "!!str" || strings.EqualFold(s, "yes") || strings.EqualFold(s, "off") {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i] | 0x20; (c < 'a' || c > 'z') && (i == 0 || s[i] != '_') {
+			return false
+		}
+	}
+	return true
 }

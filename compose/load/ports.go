@@ -12,6 +12,10 @@ import (
 // portRange is first-last, both included.
 type portRange struct{ first, last int }
 
+// maxPorts bounds what ranges of ports are made into, each of its entries: few
+// bytes of a file would fill the memory otherwise.
+const maxPorts = 1 << 16
+
 func (r portRange) size() int { return r.last - r.first + 1 }
 
 func parsePortRange(s string) (portRange, error) {
@@ -60,6 +64,10 @@ func (c *conformer) port(n *node, v *schema.Value, t *trail) []*node {
 	if err != nil {
 		hint := "a port is [[HOST:]PUBLISHED:]TARGET[/PROTOCOL], as \"8080:80\""
 		c.fault(n, hint, "%s: %v", t.subject(), err)
+		return nil
+	}
+	if c.ld.ports += len(specs); c.ld.ports > maxPorts {
+		c.fault(n, "a host has no more than 65535; network_mode: host needs no ports", "%s: the project's ranges make more than %d ports", t.subject(), maxPorts)
 		return nil
 	}
 	out := make([]*node, len(specs))

@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -152,6 +153,10 @@ func TestPeriodsAndSizes(t *testing.T) {
 	}
 }
 
+// oracleToo is off where fuzzing is to find panics, hangs and floods alone: a
+// difference to compose-go is worth a look, and not a failure of everybody's run.
+var oracleToo = flag.Bool("oracle", true, "compare what is fuzzed with compose-go")
+
 // FuzzExpand: no panic, and where compose-go and we both accept a text without
 // braces inside braces, we agree.
 func FuzzExpand(f *testing.F) {
@@ -167,6 +172,9 @@ func FuzzExpand(f *testing.F) {
 			return
 		}
 		if strings.Count(s, "{") > 1 || strings.Count(s, "}") > 1 || strings.ContainsAny(s, "\n\r") || !isASCII(s) {
+			return
+		}
+		if !*oracleToo {
 			return
 		}
 		want, err := template.Substitute(s, vars)
@@ -199,7 +207,7 @@ func FuzzDotenv(f *testing.F) {
 				t.Fatalf("fault without a place: %v", d)
 			}
 		}
-		if len(r.faults) > 0 || !isASCII(s) || strings.ContainsAny(s, "{\r\v\f\x00") {
+		if !*oracleToo || len(r.faults) > 0 || !isASCII(s) || strings.ContainsAny(s, "{\r\v\f\x00") {
 			return
 		}
 		want, err := dotenvOracle(s)
@@ -224,6 +232,9 @@ func FuzzPort(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		got, err := parsePortSpec(s)
+		if !*oracleToo {
+			return
+		}
 		want, oracleErr := types.ParsePortConfig(s)
 		if err == nil && oracleErr == nil && len(got) != len(want) {
 			t.Fatalf("%q: %v, compose-go %v", s, got, want)
@@ -241,6 +252,9 @@ func FuzzMount(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		got, err := splitMount(s)
+		if !*oracleToo {
+			return
+		}
 		want, oracleErr := format.ParseVolume(s)
 		if err != nil || oracleErr != nil || len(s) < 3 || !isASCII(s) || strings.ContainsAny(s, "${}\x00") {
 			return
