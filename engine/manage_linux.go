@@ -153,6 +153,9 @@ func (e *Engine) RemoveImage(ctx context.Context, req api.RemoveImageRequest, _ 
 		res.Deleted = append(res.Deleted, string(id))
 		e.m.Events.Publish(api.Event{Time: time.Now(), Type: "image", Action: "delete", ID: string(id)})
 	}
+	for _, err := range gone.Missing {
+		res.Missing = append(res.Missing, err.Error())
+	}
 	return res, imageFault(err)
 }
 

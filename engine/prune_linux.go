@@ -127,8 +127,6 @@ func kinds(u manage.Usage) []api.DiskUsage {
 	for _, i := range u.Images {
 		if len(i.Containers) > 0 {
 			images.Active++
-		} else {
-			images.Reclaimable += i.Unique
 		}
 	}
 	containers := api.DiskUsage{Kind: "Containers", Count: len(u.Containers)}
@@ -164,6 +162,7 @@ func kinds(u manage.Usage) []api.DiskUsage {
 		}
 	}
 	images.Bytes = max(images.Bytes, 0)
+	images.Reclaimable = max(images.Bytes-u.Held, 0)
 	return []api.DiskUsage{images, containers, vols, builds}
 }
 

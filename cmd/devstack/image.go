@@ -139,10 +139,7 @@ func (o *imageLsOptions) print(e *env, rows []storedImage) error {
 func imageFilter(filters, args []string) (func(api.Image) bool, error) {
 	var conditions []func(api.Image) bool
 	for _, a := range args {
-		conditions = append(conditions, func(i api.Image) bool {
-			repo, _ := splitTag(i.Ref)
-			return i.Ref != "" && (i.Ref == a || repo == a)
-		})
+		filters = append(slices.Clone(filters), "reference="+a)
 	}
 	for _, f := range filters {
 		key, value, ok := strings.Cut(f, "=")
@@ -205,6 +202,9 @@ func runImageRm(ctx context.Context, e *env, req api.RemoveImageRequest) error {
 		}
 		for _, id := range res.Deleted {
 			fmt.Fprintln(e.stdout, "Deleted:", id)
+		}
+		for _, text := range res.Missing {
+			fmt.Fprintln(e.stderr, text)
 		}
 		errs = append(errs, err)
 	}

@@ -57,6 +57,9 @@ func scalar(s string) string {
 
 // WriteFile replaces the lock at path, or leaves it as it was.
 func (f *File) WriteFile(path string) error {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // of a link, what it leads to is replaced
+	}
 	dir := filepath.Dir(path)
 	tmp, err := os.CreateTemp(dir, "."+Name+"-")
 	if err != nil {
@@ -92,6 +95,10 @@ func modeOf(path string) os.FileMode {
 
 // ReadFile reads the lock at path. Without one the error is fs.ErrNotExist.
 func ReadFile(path string) (*File, error) {
+	// To open a named pipe would wait for somebody to write.
+	if fi, err := os.Stat(path); err == nil && !fi.Mode().IsRegular() {
+		return nil, fmt.Errorf("read lock %s: it is no regular file", path)
+	}
 	r, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read lock: %w", err)

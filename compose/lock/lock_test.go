@@ -1,10 +1,12 @@
 package lock_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -96,6 +98,46 @@ func TestFiles(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// TestFilesThatAreNone: a link stays and what it leads to is written; a pipe is
+// refused, for to read one would wait for ever.
+func TestFilesThatAreNone(t *testing.T) {
+	dir := t.TempDir()
+	path, real := filepath.Join(dir, lock.Name), filepath.Join(t.TempDir(), "shared.lock")
+	if err := os.WriteFile(real, sample().Marshal(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(real, path); err != nil {
+		t.Fatal(err)
+	}
+	empty := &lock.File{}
+	if err := empty.WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := os.Readlink(path); err != nil || to != real {
+		t.Errorf("the link is now %q, %v", to, err)
+	}
+	if b, err := os.ReadFile(real); err != nil || !bytes.Equal(b, empty.Marshal()) {
+		t.Errorf("it leads to %q, %v", b, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for kind, create := range map[string]func() error{
+		"directory": func() error { return os.Mkdir(path, 0o700) },
+		"pipe":      func() error { return exec.Command("mkfifo", path).Run() },
+	} {
+		if err := create(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := lock.ReadFile(path); err == nil || !strings.Contains(err.Error(), "no regular file") {
+			t.Errorf("%s: error is %v", kind, err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

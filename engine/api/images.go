@@ -192,6 +192,7 @@ type PruneResult struct {
 type RemoveImageResult struct {
 	Untagged []string `json:"untagged,omitempty"`
 	Deleted  []string `json:"deleted,omitempty"`
+	Missing  []string `json:"missing,omitempty"` // with force: what was not there, and how that is said
 	Bytes    int64    `json:"bytes"`
 }
 

@@ -74,6 +74,9 @@ func (b *Builder) Build(ctx context.Context, req Request, emit func(Event)) (ima
 	if err != nil {
 		return image.Image{}, err
 	}
+	if err := checkTags(req.Tags); err != nil {
+		return image.Image{}, err
+	}
 	end, err := b.cfg.Images.Begin(ctx)
 	if err != nil {
 		return image.Image{}, err
@@ -86,6 +89,22 @@ func (b *Builder) Build(ctx context.Context, req Request, emit func(Event)) (ima
 		return image.Image{}, err
 	}
 	return img, c.export(ctx)
+}
+
+// checkTags finds a name that an image cannot have before the first step runs.
+func checkTags(tags []string) error {
+	for _, t := range tags {
+		r, err := image.ParseReference(t)
+		switch {
+		case err != nil:
+			return err
+		case r.Transport != image.Docker:
+			return fmt.Errorf("%q is no name for an image that is built (want [registry/]name[:tag])", t)
+		case r.Digest != "":
+			return fmt.Errorf("image reference %q: an image that is built cannot be named by a digest", t)
+		}
+	}
+	return nil
 }
 
 func oneAtATime(emit func(Event)) func(Event) {

@@ -8,9 +8,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/tools/txtar"
 
+	"devstack/compose"
 	"devstack/engine/build/dockerfile"
 	"devstack/engine/build/source"
 	"devstack/engine/image"
@@ -68,6 +70,24 @@ func TestBadInput(t *testing.T) {
 	}
 	if bytes.Contains(txtar.Format(&golden), []byte(s.data)) {
 		t.Error("an error names the engine's own directories")
+	}
+}
+
+// TestBadNames: what the finished image could not be called or dated is said
+// before the first step runs.
+func TestBadNames(t *testing.T) {
+	s := newShop(t).busybox(image.Config{})
+	for want, change := range map[string]func(*Request){
+		`repository name "Upper" must be lower case`: func(r *Request) { r.Tags = []string{"fine", "Upper:1"} },
+		`is no name for an image that is built`:      func(r *Request) { r.Tags = []string{"rootfs:/x"} },
+		`cannot be named by a digest`:                func(r *Request) { r.Tags = []string{"a@sha256:" + strings.Repeat("0", 64)} },
+		`is beyond the year 9999`:                    func(r *Request) { r.Epoch = ptr(time.Unix(1e15, 0)) },
+		`SOURCE_DATE_EPOCH -99999999999999`:          func(r *Request) { r.Args = compose.Mapping{"SOURCE_DATE_EPOCH": ptr("-99999999999999")} },
+	} {
+		o := s.try(t.Context(), s.inline("FROM box\nRUN echo ran", change))
+		if o.err == nil || !strings.Contains(o.err.Error(), want) || len(o.did(Started)) > 0 {
+			t.Errorf("want %q: %v, after %v", want, o.err, o.did(Started))
+		}
 	}
 }
 

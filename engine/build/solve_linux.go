@@ -64,13 +64,24 @@ func compressionOf(text string) (commit.Compression, error) {
 // epochOf is SOURCE_DATE_EPOCH, given as such or as a build argument.
 func epochOf(req *Request) (*time.Time, error) {
 	text := req.Args["SOURCE_DATE_EPOCH"]
-	if req.Epoch != nil || text == nil || *text == "" {
-		return req.Epoch, nil
+	if req.Epoch != nil {
+		return req.Epoch, checkEpoch(*req.Epoch)
+	}
+	if text == nil || *text == "" {
+		return nil, nil
 	}
 	n, err := strconv.ParseInt(*text, 10, 64)
 	if err != nil {
 		return nil, fmt.Errorf("SOURCE_DATE_EPOCH %q is not a number of seconds", *text)
 	}
 	t := time.Unix(n, 0)
-	return &t, nil
+	return &t, checkEpoch(t)
+}
+
+// checkEpoch refuses times that an image's configuration cannot hold.
+func checkEpoch(t time.Time) error {
+	if y := t.UTC().Year(); y < 1 || y > 9999 {
+		return fmt.Errorf("SOURCE_DATE_EPOCH %d is beyond the year 9999 (want seconds since 1970)", t.Unix())
+	}
+	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
+
 	"devstack/engine/image"
 	"devstack/engine/image/store"
 )
@@ -14,7 +16,7 @@ func Name(s *store.Store, ref string) (string, error) {
 	return e.Ref, err
 }
 
-// find is the entry that a name or ID stands for. A name that the store has
+// find is the entry that a name, an ID or the beginning of one stands for. A name that the store has
 // only with a digest, as lock files pin them, is what came last under it:
 // lists show such an image by its name alone.
 func find(s *store.Store, ref, platform string) (store.Entry, error) {
@@ -37,7 +39,39 @@ func find(s *store.Store, ref, platform string) (store.Entry, error) {
 		}
 	}
 	if last.Ref == "" {
+		if e, ferr := byShortID(s, ref, platform); !errors.Is(ferr, store.ErrNotFound) {
+			return e, ferr
+		}
 		return e, err
 	}
 	return s.Find(last.Ref, platform)
+}
+
+// byShortID is the image whose ID alone begins like this. The store itself asks
+// for 12 digits: a Dockerfile's FROM should not mean an image by chance.
+func byShortID(s *store.Store, ref, platform string) (store.Entry, error) {
+	if len(ref) >= 12 || strings.Trim(ref, "0123456789abcdef") != "" {
+		return store.Entry{}, store.ErrNotFound
+	}
+	entries, err := s.Entries()
+	if err != nil {
+		return store.Entry{}, err
+	}
+	var found digest.Digest
+	for _, e := range entries {
+		img, err := s.Describe(e)
+		switch {
+		case err != nil || !strings.HasPrefix(img.ID.Encoded(), ref) || img.ID == found:
+		case found != "":
+			return store.Entry{}, &image.Error{
+				Ref: ref, Op: "find", Err: errors.New("several IDs begin like this"), Hint: "give more of its digits",
+			}
+		default:
+			found = img.ID
+		}
+	}
+	if found == "" {
+		return store.Entry{}, store.ErrNotFound
+	}
+	return s.Find(string(found), platform)
 }

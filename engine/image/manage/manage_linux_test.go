@@ -94,7 +94,7 @@ func TestTag(t *testing.T) {
 	if _, err := s.Lookup(t.Context(), b.ID.Encoded()); err == nil {
 		t.Error("an image that lost its name is still found")
 	}
-	for _, bad := range []string{"", "rootfs:/", "a@" + string(a.Digest), "A:b:c"} {
+	for _, bad := range []string{"", "rootfs:/", "a@" + string(a.Digest), "A:b:c", "sha256:1234"} {
 		if err := manage.Tag(t.Context(), s, "a:1", bad); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}
@@ -129,8 +129,9 @@ func TestHistory(t *testing.T) {
 func TestRemove(t *testing.T) {
 	s, root := openStore(t)
 	a := named(t, s, root, "a:1", "a:2")
-	named(t, s, root, "b:1")
+	b := named(t, s, root, "b:1")
 	running := true
+	c, d := named(t, s, root, "c:1"), named(t, s, root, "d:1")
 	use := manage.InUse{Containers: func() ([]manage.Container, error) {
 		return []manage.Container{{Name: "p-web-1", Running: running, Image: a}}, nil
 	}}
@@ -139,6 +140,27 @@ func TestRemove(t *testing.T) {
 	}
 	if _, err := remove(false, a.ID.Encoded()[:12]); err == nil || !strings.Contains(err.Error(), "several names: a:1, a:2") {
 		t.Errorf("by ID: %v", err)
+	}
+	// The beginning of an ID does where it is only one's. Names come first.
+	short := ""
+	for n := 1; n < 12 && short == ""; n++ {
+		short = c.ID.Encoded()[:n]
+		if slices.ContainsFunc([]image.Image{a, b, d}, func(i image.Image) bool { return strings.HasPrefix(i.ID.Encoded(), short) }) {
+			short = ""
+		}
+	}
+	must(t, manage.Tag(t.Context(), s, "d:1", short))
+	if got, err := remove(false, short); err != nil || len(got.Untagged) != 1 || len(got.Deleted) != 0 {
+		t.Errorf("a name that looks like an ID: %+v, %v", got, err)
+	}
+	if got, err := remove(false, short); err != nil || len(got.Deleted) != 1 || got.Deleted[0] != c.ID {
+		t.Errorf("by the beginning of the ID: %+v, %v", got, err)
+	}
+	if _, err := remove(false, "d:1"); err != nil {
+		t.Error(err)
+	}
+	if got, err := remove(true, "nothing"); err != nil || len(got.Missing) != 1 || !errors.Is(got.Missing[0], store.ErrNotFound) {
+		t.Errorf("what is not there, force: %+v, %v", got, err)
 	}
 	if got, err := remove(false, "a:1"); err != nil || len(got.Untagged) != 1 || len(got.Deleted) != 0 {
 		t.Errorf("one of two names: %+v, %v", got, err)
@@ -360,6 +382,10 @@ func TestDiskUsage(t *testing.T) {
 	near("app alone", u.Images[1].Unique, 2_000_000)
 	if d := cmp.Diff([]string{"app:1", "app:2"}, u.Images[1].Names); d != "" {
 		t.Error(d)
+	}
+	near("what containers hold", u.Held, 3_000_000)
+	if all := u.Blobs + u.Layers; u.Held > all {
+		t.Errorf("containers hold %d of %d", u.Held, all)
 	}
 	if len(u.Projects) != 2 || u.Projects[1].Name != "shop" || u.Projects[1].Images != u.Images[1].Size || u.Projects[1].Volumes != u.Volumes[0].Size {
 		t.Errorf("%+v", u.Projects)

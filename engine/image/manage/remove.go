@@ -16,7 +16,8 @@ import (
 // RemoveOptions of Remove; the zero value is ready.
 type RemoveOptions struct {
 	// Force removes all names of an ID, and images of stopped containers:
-	// those go on working, their layers stay until they are removed.
+	// those go on working, their layers stay until they are removed. An image
+	// that is not there is no error then.
 	Force bool
 }
 
@@ -24,6 +25,7 @@ type RemoveOptions struct {
 type Removed struct {
 	Untagged  []string        // canonical names
 	Deleted   []digest.Digest // IDs of images that no name is left of
+	Missing   []error         // with Force: what was not there
 	Collected store.Collected
 }
 
@@ -57,6 +59,10 @@ func Remove(ctx context.Context, s *store.Store, use InUse, refs []string, o Rem
 	var errs []error
 	for _, ref := range refs {
 		gone, err := removeOne(ctx, s, containers, ref, o)
+		if o.Force && errors.Is(err, store.ErrNotFound) {
+			out.Missing = append(out.Missing, err)
+			continue
+		}
 		out.add(gone)
 		errs = append(errs, err)
 	}

@@ -41,6 +41,9 @@ func tagName(s string) (string, error) {
 	if r.Transport != image.Docker || r.Digest != "" {
 		return "", fmt.Errorf("%q is no name for an image (want [registry/]name[:tag])", s)
 	}
+	if r.Repository() == "docker.io/library/sha256" {
+		return "", fmt.Errorf("%q looks like an image ID: a name for an image cannot be sha256 alone", s)
+	}
 	return r.String(), nil
 }
 

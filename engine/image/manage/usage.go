@@ -25,6 +25,7 @@ type Usage struct {
 	Projects   []ProjectUsage   `json:"projects"` // by name; "" is what belongs to none
 	Blobs      int64            `json:"blobs"`    // all of the store
 	Layers     int64            `json:"layers"`   // all of the store
+	Held       int64            `json:"held"`     // of both, what images with containers have
 }
 
 // ImageUsage is one image.
@@ -120,12 +121,15 @@ func diskUsage(ctx context.Context, s *store.Store, use InUse, volumes []Volume)
 	if err := g.Wait(); err != nil {
 		return u, err
 	}
-	t := tally{ctx: ctx, s: s, users: map[digest.Digest]int{}}
+	t := tally{ctx: ctx, s: s, users: map[digest.Digest]int{}, held: map[digest.Digest]int64{}}
 	if u.Images, err = t.images(containers); err != nil {
 		return u, err
 	}
 	if u.Builds, err = t.builds(records); err != nil {
 		return u, err
+	}
+	for _, n := range t.held {
+		u.Held += n
 	}
 	u.Projects = byProject(u)
 	return u, nil
@@ -143,6 +147,7 @@ type tally struct {
 	ctx   context.Context
 	s     *store.Store
 	users map[digest.Digest]int
+	held  map[digest.Digest]int64 // the parts of images that containers use
 }
 
 func (t *tally) images(containers []Container) ([]ImageUsage, error) {
@@ -169,7 +174,7 @@ func (t *tally) images(containers []Container) ([]ImageUsage, error) {
 				u.Projects = append(u.Projects, x.Project)
 			}
 		}
-		if u.Size, u.Unique, err = t.size(c.img); err != nil {
+		if u.Size, u.Unique, err = t.size(c.img, len(u.Containers) > 0); err != nil {
 			return nil, err
 		}
 		out = append(out, u)
@@ -194,7 +199,12 @@ func parts(img image.Image) map[digest.Digest]int64 {
 	return m
 }
 
-func (t *tally) size(img image.Image) (all, unique int64, err error) {
+func (t *tally) size(img image.Image, held bool) (all, unique int64, err error) {
+	if held {
+		for _, d := range []digest.Digest{img.Manifest, img.ID} {
+			t.held["blob "+d] = t.s.BlobSize(d)
+		}
+	}
 	for d, n := range parts(img) {
 		if n < 0 {
 			if n, err = t.s.LayerSize(t.ctx, d); err != nil {
@@ -202,6 +212,9 @@ func (t *tally) size(img image.Image) (all, unique int64, err error) {
 			}
 		}
 		all += n
+		if held {
+			t.held[d] = n
+		}
 		if t.users[d] == 1 {
 			unique += n
 		}
