@@ -25,7 +25,7 @@ func DiskUsage(ctx context.Context, dir string) (int64, error) {
 		return 0, os.NewSyscallError("fstat", err)
 	}
 	c := &counter{ctx: ctx, dev: uint64(st.Dev), seen: map[uint64]struct{}{}, bytes: st.Blocks * 512}
-	err = c.children(fd, dir)
+	err = c.children(fd, dir, 0)
 	return c.bytes, err
 }
 
@@ -36,8 +36,12 @@ type counter struct {
 	bytes int64
 }
 
+// maxCounted bounds the directories that are open at a time: what a container
+// hides deeper is not counted, rather than that descriptors run out.
+const maxCounted = 500
+
 // children counts what is in a directory, and closes it.
-func (c *counter) children(fd int, path string) error {
+func (c *counter) children(fd int, path string, depth int) error {
 	dir := os.NewFile(uintptr(fd), path)
 	defer dir.Close()
 	for {
@@ -46,7 +50,7 @@ func (c *counter) children(fd int, path string) error {
 		}
 		names, err := dir.Readdirnames(1024)
 		for _, name := range names {
-			if err := c.entry(fd, path, name); err != nil {
+			if err := c.entry(fd, path, name, depth); err != nil {
 				return err
 			}
 		}
@@ -56,7 +60,7 @@ func (c *counter) children(fd int, path string) error {
 	}
 }
 
-func (c *counter) entry(dirfd int, path, name string) error {
+func (c *counter) entry(dirfd int, path, name string, depth int) error {
 	var st unix.Stat_t
 	if unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || uint64(st.Dev) != c.dev {
 		return nil
@@ -69,12 +73,12 @@ func (c *counter) entry(dirfd int, path, name string) error {
 		c.seen[st.Ino] = struct{}{}
 	}
 	c.bytes += st.Blocks * 512
-	if !isDir {
+	if !isDir || depth >= maxCounted {
 		return nil
 	}
 	fd, err := unix.Openat(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
 	}
-	return c.children(fd, join(path, name))
+	return c.children(fd, join(path, name), depth+1)
 }
