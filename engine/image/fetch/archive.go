@@ -131,7 +131,7 @@ func inflate(ctx context.Context, s *store.Store, r io.Reader, limits layer.Limi
 	most := limits.MaxBytes() * archiveLayers
 	n, err := io.Copy(tmp, io.LimitReader(ctxReader{ctx, r}, most+1))
 	if err == nil && n > most {
-		err = &layer.RefusedError{Reason: fmt.Sprintf("the archive is larger than %d bytes", most), Limit: true}
+		err = &layer.RefusedError{What: "archive", Reason: fmt.Sprintf("it unpacks to more than %d bytes", most), Limit: true}
 	}
 	if err != nil {
 		tmp.Discard()

@@ -140,7 +140,7 @@ func TestLimitOfTheCaller(t *testing.T) {
 	}
 	archive := gzipped(t, imagetest.Tar(t, imagetest.Entry{Header: tar.Header{Name: "index.json"}, Data: make([]byte, 8<<20)}))
 	_, err = Load(t.Context(), s, "", bytes.NewReader(archive), LoadOptions{Limits: layer.Limits{Bytes: 1 << 20}})
-	if err == nil || !strings.Contains(err.Error(), "archive is larger than 4194304 bytes") {
+	if err == nil || !strings.Contains(err.Error(), "archive refused: it unpacks to more than 4194304 bytes") {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package layer
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/opencontainers/go-digest"
@@ -32,16 +33,18 @@ func (l Limits) MaxBytes() int64 { return l.withDefaults().Bytes }
 
 // RefusedError says that a layer asks for something no layer may have.
 type RefusedError struct {
+	What   string // is refused, "" for a layer
 	Entry  string // the name in the archive, "" for the layer as a whole
 	Reason string
 	Limit  bool // one of Limits is reached
 }
 
 func (e *RefusedError) Error() string {
+	what := cmp.Or(e.What, "layer")
 	if e.Entry == "" {
-		return "layer refused: " + e.Reason
+		return what + " refused: " + e.Reason
 	}
-	return fmt.Sprintf("layer refused: entry %q %s", e.Entry, e.Reason)
+	return fmt.Sprintf("%s refused: entry %q %s", what, e.Entry, e.Reason)
 }
 
 func refuse(entry, format string, a ...any) error {
