@@ -31,9 +31,13 @@ func (e *Engine) Push(ctx context.Context, req api.PushRequest, emit func(api.Me
 	var errs []error
 	for _, wish := range wishes {
 		wg.Go(func() {
-			pushed, err := e.push(ctx, remote, wish.ref, emit)
+			pushed, err := e.push(ctx, remote, wish.ref, req.IgnoreMissing, emit)
 			mu.Lock()
 			defer mu.Unlock()
+			if req.IgnoreMissing && errors.Is(err, image.ErrNotFound) {
+				emit(api.Message{Progress: &api.Progress{ID: "Image " + wish.ref, State: api.Done, Text: "Skipped", Detail: "it is not here"}})
+				return
+			}
 			if err != nil {
 				fault := &api.Error{Service: wish.service, Message: err.Error(), Hint: image.Hint(err)}
 				if wish.service != "" {
@@ -113,7 +117,7 @@ func closureOf(p *compose.Project, services []string, deps bool) ([]string, erro
 }
 
 // push pushes one reference and reports its progress.
-func (e *Engine) push(ctx context.Context, remote *registry.Client, name string, emit func(api.Message)) (api.PushedImage, error) {
+func (e *Engine) push(ctx context.Context, remote *registry.Client, name string, missing bool, emit func(api.Message)) (api.PushedImage, error) {
 	id := "Image " + name
 	say := func(state, text, detail string) {
 		emit(api.Message{Progress: &api.Progress{ID: id, State: state, Text: text, Detail: detail}})
@@ -136,7 +140,9 @@ func (e *Engine) push(ctx context.Context, remote *registry.Client, name string,
 		})
 	}
 	if err != nil {
-		say(api.Failed, "Error", err.Error())
+		if !missing || !errors.Is(err, image.ErrNotFound) {
+			say(api.Failed, "Error", err.Error())
+		}
 		return api.PushedImage{}, err
 	}
 	say(api.Done, "Pushed", "")

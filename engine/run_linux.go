@@ -77,10 +77,18 @@ func (e *Engine) prepareRun(ctx context.Context, req api.RunRequest, emit func(a
 	if req.NoDeps {
 		deps = nil
 	}
-	deps = slices.DeleteFunc(deps, func(n string) bool { return len(p.ServiceUnits(n)) > 0 && allRun(p.ServiceUnits(n)) })
+	if req.NoRecreate {
+		deps = slices.DeleteFunc(deps, func(n string) bool { return len(p.ServiceUnits(n)) > 0 && allRun(p.ServiceUnits(n)) })
+	}
+	scale := map[string]int{}
+	for _, name := range append(slices.Clone(deps), req.Service) {
+		if n := len(p.ServiceUnits(name)); n > 0 || name == req.Service {
+			scale[name] = n // as many as there are: nobody has asked for fewer
+		}
+	}
 	up := &up{e: e, p: p, emit: emit, req: &api.UpRequest{
 		Project: req.Project, Meta: req.Meta, Services: append(slices.Clone(deps), req.Service), NoDeps: true, Pull: req.Pull, Build: req.Build, Credentials: req.Credentials, Lock: req.Lock,
-		Scale: map[string]int{req.Service: len(p.ServiceUnits(req.Service))}, NoRecreate: true,
+		Scale: scale, NoRecreate: req.NoRecreate,
 		RemoveOrphans: req.RemoveOrphans, IgnoreOrphans: req.IgnoreOrphans,
 	}}
 	pl, err := up.plan(ctx)

@@ -21,10 +21,16 @@ func (e *Engine) Stats(_ context.Context, req api.StatsRequest, _ func(api.Messa
 	if err := unix.Sysinfo(&info); err != nil {
 		return nil, fmt.Errorf("read the machine's memory: %w", err)
 	}
-	for _, u := range e.unitsOf(req.Name, req.Services) {
-		s := sample(u, info.Totalram*uint64(info.Unit))
-		if s.Running || req.All {
-			out = append(out, s)
+	for _, p := range e.all() {
+		if req.Name != "" && p.Name != req.Name {
+			continue
+		}
+		for _, u := range e.unitsOf(p.Name, req.Services) {
+			s := sample(u, info.Totalram*uint64(info.Unit))
+			s.Project = p.Name
+			if s.Running || req.All {
+				out = append(out, s)
+			}
 		}
 	}
 	return out, nil

@@ -103,12 +103,12 @@ func (o *buildOptions) check(e *env, f *pflag.FlagSet) error {
 }
 
 func runBuild(ctx context.Context, e *env, req api.BuildRequest, o buildOptions) error {
-	if e.flags.dryRun {
-		return errDryRun
-	}
 	p, err := e.load(ctx, req.Services...)
 	if err != nil {
 		return err
+	}
+	if e.flags.dryRun {
+		return e.rehearseImages(p, "build", req.Services, func(s compose.Service) bool { return s.Build != nil }, "Building", "Built")
 	}
 	e.labelRevisions(ctx, p)
 	req.Project, req.Credentials, req.WorkingDir = p, e.credentials(), p.WorkingDir

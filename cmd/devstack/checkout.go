@@ -60,7 +60,7 @@ func (e *env) keepName(project string) error {
 	if err := os.WriteFile(path, []byte(c.name), 0o600); err != nil {
 		return fmt.Errorf("note the name of this checkout: %w", err)
 	}
-	if e.flags.progress != "quiet" && e.flags.progress != "json" {
+	if e.flags.progress != "quiet" && !e.machineReads() {
 		fmt.Fprintf(e.stderr, "note: project %q is that of %s; this checkout is project %q\n", c.declared, checkoutOf(c.owner), c.name)
 	}
 	return nil

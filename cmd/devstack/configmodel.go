@@ -34,9 +34,7 @@ func (o *configOptions) partial() bool {
 // printModel prints the project with its variables as they are written.
 func (o *configOptions) printModel(ctx context.Context, e *env, opts load.Options, services []string) error {
 	m, warnings, err := load.LoadModel(ctx, opts)
-	if len(warnings) > 0 && e.flags.progress != "quiet" {
-		load.Render(e.stderr, warnings, bool(e.style(e.stderr)))
-	}
+	e.remark(warnings)
 	if err != nil {
 		return err
 	}

@@ -68,5 +68,5 @@ func runDown(ctx context.Context, e *env, f *pflag.FlagSet, req api.DownRequest)
 	return e.providersDown(ctx, p, req.Services)
 }
 
-// errDryRun is for verbs that have nothing to plan.
-var errDryRun = errors.New("--dry-run works with up, create, scale and down")
+// errDryRun is for verbs whose effect nobody can foresee.
+var errDryRun = errors.New("--dry-run works with verbs that change a project: up, create, scale, down, start, stop, restart, kill, pause, unpause, rm, pull, push, build, publish, lock, prune")

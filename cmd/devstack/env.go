@@ -36,6 +36,8 @@ type globalFlags struct {
 	name, directory           string
 	progress, ansi            string
 	dryRun, all, compat       bool
+	jsonOutput                bool // --format json: faults, too
+	noANSI                    bool // the older spelling of --ansi never
 	parallel                  int
 	version                   bool
 	statusOut                 bool                   // progress goes to standard output

@@ -15,9 +15,7 @@ import (
 // from.
 func (e *env) printExplanation(ctx context.Context, o *configOptions, subject string) error {
 	x, warnings, err := load.Explain(ctx, o.load(ctx, e), subject)
-	if len(warnings) > 0 && e.flags.progress != "quiet" {
-		load.Render(e.stderr, warnings, bool(e.style(e.stderr)))
-	}
+	e.remark(warnings)
 	if err != nil {
 		return err
 	}

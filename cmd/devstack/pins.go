@@ -116,7 +116,7 @@ func (e *env) warnUnlocked(p *compose.Project, f *lock.File) {
 	enabled := *p
 	enabled.Disabled = nil
 	found, err := lock.Check(f, fromRegistries(&enabled, lock.Uses(&enabled)), canonOf(p))
-	if err != nil || e.flags.progress == "quiet" || e.flags.progress == "json" {
+	if err != nil || e.flags.progress == "quiet" || e.machineReads() {
 		return
 	}
 	var missing []string

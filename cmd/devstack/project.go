@@ -24,9 +24,7 @@ func (e *env) load(ctx context.Context, services ...string) (*compose.Project, e
 func (e *env) loadAs(ctx context.Context, o load.Options, services []string) (*compose.Project, error) {
 	o.Services = services
 	p, warnings, err := load.Load(ctx, o)
-	if len(warnings) > 0 && e.flags.progress != "quiet" {
-		load.Render(e.stderr, warnings, bool(e.style(e.stderr)))
-	}
+	e.remark(warnings)
 	if err != nil {
 		return nil, err
 	}

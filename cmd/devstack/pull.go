@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"devstack/compose"
 	"devstack/engine/api"
 )
 
@@ -33,20 +34,26 @@ func newPullCmd(e *env) *cobra.Command {
 	f.BoolVar(&req.IncludeDeps, "include-deps", false, "Also pull services declared as dependencies")
 	f.BoolVar(&req.IgnoreFailures, "ignore-pull-failures", false, "Pull what it can and ignores images with pull failures")
 	f.BoolVar(&req.IgnoreBuildable, "ignore-buildable", false, "Ignore images that can be built")
+	for _, old := range []string{"parallel", "no-parallel"} {
+		f.Bool(old, false, "")
+		_ = f.MarkHidden(old) // it was just made
+	}
 	f.StringVar(&req.Policy, "policy", "", `Apply pull policy ("missing"|"always")`)
 	return cmd
 }
 
 func runPull(ctx context.Context, e *env, req api.PullRequest, quiet, frozen bool) error {
-	if e.flags.dryRun {
-		return errDryRun
-	}
 	p, err := e.load(ctx, req.Services...)
 	if err != nil {
 		return err
 	}
 	if req.Lock, err = e.pins(ctx, p, frozen); err != nil {
 		return err
+	}
+	if e.flags.dryRun {
+		return e.rehearseImages(p, "pull", req.Services, func(s compose.Service) bool {
+			return s.Image != "" && s.PullPolicy != "never" && s.PullPolicy != "build" && !(req.IgnoreBuildable && s.Build != nil)
+		}, "Pulling", "Pulled")
 	}
 	req.Project, req.WorkingDir, req.Credentials = p, p.WorkingDir, e.credentials()
 	c, err := e.dial(ctx)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"devstack/compose"
 	"devstack/engine/api"
 )
 
@@ -25,18 +26,22 @@ func newPushCmd(e *env) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVar(&req.IgnoreFailures, "ignore-push-failures", false, "Push what it can and ignores images with push failures")
+	f.BoolVar(&req.IgnoreMissing, "ignore-missing", false, "Skip images that are not available locally instead of failing to push them")
+	cmd.MarkFlagsMutuallyExclusive("ignore-push-failures", "ignore-missing")
 	f.BoolVar(&req.IncludeDeps, "include-deps", false, "Also push images of services declared as dependencies")
 	f.BoolVarP(&quiet, "quiet", "q", false, "Push without printing progress information")
 	return cmd
 }
 
 func runPush(ctx context.Context, e *env, req api.PushRequest, quiet bool) error {
-	if e.flags.dryRun {
-		return errDryRun
-	}
 	p, err := e.load(ctx, req.Services...)
 	if err != nil {
 		return err
+	}
+	if e.flags.dryRun {
+		return e.rehearseImages(p, "push", req.Services, func(s compose.Service) bool {
+			return s.Image != "" && (s.Build != nil || len(req.Services) > 0)
+		}, "Pushing", "Pushed")
 	}
 	req.Project, req.Credentials = p, e.credentials()
 	c, err := e.dial(ctx)

@@ -65,23 +65,83 @@ func (e *env) report(ctx context.Context, err error) int {
 	return code
 }
 
-// explain prints an error: as JSON with --progress json, else with its place
-// in the project file where it has one.
+// explain prints an error: as JSON with --progress json and --format json,
+// else with its place in the project file where it has one.
 func (e *env) explain(err error) {
-	if e.flags.progress == "json" {
-		b, _ := json.Marshal(struct { // two plain fields: it always encodes
-			Error   bool   `json:"error"`
-			Message string `json:"message"`
-		}{true, e.text(err)})
-		fmt.Fprintf(e.stderr, "%s\n", b)
+	if !e.machineReads() {
+		io.WriteString(e.stderr, e.text(err)+"\n")
 		return
 	}
-	io.WriteString(e.stderr, e.text(err)+"\n")
+	e.writeJSON(struct {
+		Error   bool    `json:"error"`
+		Message string  `json:"message"`
+		Faults  []fault `json:"faults,omitempty"`
+	}{true, e.text(err), e.faults(err)})
+}
+
+// remark prints findings that are no errors, in the same two ways.
+func (e *env) remark(found []load.Diagnostic) {
+	switch {
+	case e.flags.progress == "quiet" || len(found) == 0:
+	case !e.machineReads():
+		load.Render(e.stderr, found, bool(e.style(e.stderr)))
+	default:
+		for _, d := range found {
+			e.writeJSON(faultOf(d))
+		}
+	}
+}
+
+// machineReads says that what is said besides results is JSON.
+func (e *env) machineReads() bool { return e.flags.progress == "json" || e.flags.jsonOutput }
+
+func (e *env) writeJSON(v any) {
+	b, _ := json.Marshal(v) // plain fields: it always encodes
+	fmt.Fprintf(e.stderr, "%s\n", b)
+}
+
+// fault is one finding about the project, as JSON.
+type fault struct {
+	Level   string `json:"level,omitempty"`
+	Message string `json:"message"`
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+	Service string `json:"service,omitempty"`
+}
+
+func faultOf(d load.Diagnostic) fault {
+	return fault{Level: d.Severity.String(), Message: d.Message, File: d.Pos.File, Line: d.Pos.Line, Column: d.Pos.Col, Hint: d.Hint}
+}
+
+// faults are the single findings of an error that has some.
+func (e *env) faults(err error) (out []fault) {
+	if found := (*load.Error)(nil); errors.As(err, &found) {
+		for _, d := range found.Diagnostics {
+			out = append(out, faultOf(d))
+		}
+		return out
+	}
+	one := (*api.Error)(nil)
+	if !errors.As(err, &one) {
+		return nil
+	}
+	for _, f := range append([]api.Error{*one}, one.Others...) {
+		found := fault{Level: load.SeverityError.String(), Message: f.Message, Hint: f.Hint}
+		if d, ok := e.place(&f); ok {
+			found = faultOf(d)
+			found.Message = f.Message
+		}
+		found.Service = f.Service
+		out = append(out, found)
+	}
+	return out
 }
 
 func (e *env) text(err error) string {
 	var b bytes.Buffer
-	color := bool(e.style(e.stderr)) && e.flags.progress != "json"
+	color := bool(e.style(e.stderr)) && !e.machineReads()
 	if faults := (*load.Error)(nil); errors.As(err, &faults) {
 		load.Render(&b, faults.Diagnostics, color)
 		return strings.TrimRight(b.String(), "\n")

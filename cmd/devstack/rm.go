@@ -29,13 +29,12 @@ func newRmCmd(e *env) *cobra.Command {
 	f.BoolVarP(&force, "force", "f", false, "Don't ask to confirm removal")
 	f.BoolVarP(&stop, "stop", "s", false, "Stop the containers, if required, before removing")
 	f.BoolVarP(&volumes, "volumes", "v", false, "Remove any anonymous volumes attached to containers")
+	f.BoolP("all", "a", false, "")
+	_ = f.MarkHidden("all") // it was just made; Compose once had it
 	return cmd
 }
 
 func runRm(ctx context.Context, e *env, req api.ServiceRequest, force bool) error {
-	if e.flags.dryRun {
-		return errDryRun
-	}
 	p, name, err := e.loadOrName(ctx, req.Services...)
 	if err != nil {
 		return err
@@ -53,6 +52,12 @@ func runRm(ctx context.Context, e *env, req api.ServiceRequest, force bool) erro
 	if len(going) == 0 {
 		fmt.Fprintln(e.stderr, "No stopped containers")
 		return nil
+	}
+	if e.flags.dryRun {
+		for i, name := range going {
+			going[i] = "Container " + name
+		}
+		return e.pretend("rm", going, "Removing", "Removed")
 	}
 	question := "Going to remove " + strings.Join(going, ", ")
 	if force {

@@ -112,7 +112,11 @@ func newRootCmd(e *env) *cobra.Command {
 		SilenceErrors:    true,
 		SilenceUsage:     true,
 	}
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return e.adopt(nil) }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		format := cmd.Flags().Lookup("format")
+		e.flags.jsonOutput = format != nil && format.Value.String() == "json"
+		return e.adopt(nil)
+	}
 	root.SetIn(e.stdin)
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
@@ -154,11 +158,14 @@ func addGlobalFlags(f *pflag.FlagSet, e *env) {
 	f.StringArrayVar(&g.profiles, "profile", nil, "Specify a profile to enable")
 	f.BoolVar(&g.all, "all-resources", false, "Include all resources, even those not used by services")
 	f.BoolVar(&g.compat, "compatibility", false, "Run compose in backward compatibility mode")
-	_ = f.MarkHidden("compatibility")
 	f.IntVar(&g.parallel, "parallel", 0, "Control max parallelism, -1 for unlimited")
-	_ = f.MarkHidden("parallel")
 	f.StringVar(&g.ansi, "ansi", "auto", `Control when to print ANSI control characters ("never"|"always"|"auto")`)
 	f.StringVar(&g.progress, "progress", "auto", "Set type of progress output (auto, tty, plain, json, quiet)")
+	f.BoolVar(&g.noANSI, "no-ansi", false, "")
+	f.Bool("verbose", false, "") // Compose's own log; the engine has one
+	for _, name := range []string{"no-ansi", "verbose"} {
+		_ = f.MarkHidden(name) // they were just made
+	}
 	f.BoolVarP(&g.version, "version", "v", false, "Show the devstack version information")
 }
 

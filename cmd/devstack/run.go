@@ -28,7 +28,7 @@ type runOptions struct {
 	entrypoint                     string
 	build, quietPull, quietBuild   bool
 	removeOrphans, entrypointGiven bool
-	frozen, autoPorts              bool
+	frozen, autoPorts, noRecreate  bool
 }
 
 func newRunCmd(e *env) *cobra.Command {
@@ -67,6 +67,7 @@ func (o *runOptions) add(f *pflag.FlagSet, e *env) {
 	f.StringVar(&o.entrypoint, "entrypoint", "", "Override the entrypoint of the image")
 	f.StringArrayVar(&o.capAdd, "cap-add", nil, "Add Linux capabilities")
 	f.StringArrayVar(&o.capDrop, "cap-drop", nil, "Drop Linux capabilities")
+	f.BoolVar(&o.noRecreate, "no-recreate", false, "If dependent containers already exist, don't recreate them, even if their configuration diverged")
 	f.BoolVar(&o.noDeps, "no-deps", false, "Don't start linked services")
 	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "Bind mount a volume")
 	f.StringArrayVarP(&o.publish, "publish", "p", nil, "Publish a container's port(s) to the host")
@@ -129,7 +130,7 @@ func runRun(ctx context.Context, e *env, o *runOptions, f *pflag.FlagSet, servic
 	req := api.RunRequest{
 		Credentials: e.credentials(),
 		Project:     p, Meta: metaOf(e, p), Service: service, ContainerName: o.name, Remove: o.remove,
-		NoDeps: o.noDeps, UseAliases: o.useAliases, TTY: tty, Stdin: stdin, Detach: o.detach,
+		NoDeps: o.noDeps, NoRecreate: o.noRecreate, UseAliases: o.useAliases, TTY: tty, Stdin: stdin, Detach: o.detach,
 		Pull: o.pull, Build: o.build, Lock: pins, Size: ttySize(e.stdout),
 		RemoveOrphans: orphans.remove, IgnoreOrphans: orphans.ignore,
 	}

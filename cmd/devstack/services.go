@@ -13,14 +13,14 @@ type serviceCall func(*client.Client, context.Context, api.ServiceRequest, func(
 // onServices is what start, stop, restart, kill and rm have in common: find
 // the project, ask the engine, show progress.
 func (e *env) onServices(ctx context.Context, title string, req api.ServiceRequest, call serviceCall) error {
-	if e.flags.dryRun {
-		return errDryRun
-	}
 	p, name, err := e.loadOrName(ctx, req.Services...)
 	if err != nil {
 		return err
 	}
 	req.Project, req.Name = p, name
+	if e.flags.dryRun {
+		return e.rehearse(ctx, title, req)
+	}
 	c, err := e.dial(ctx)
 	if err != nil {
 		return err

@@ -36,6 +36,9 @@ func (e *env) adopt(p *compose.Project) error {
 			*value = v
 		}
 	}
+	if e.flags.noANSI {
+		e.flags.ansi = "never"
+	}
 	e.flags.statusOut = e.settingBool(p, "COMPOSE_STATUS_STDOUT")
 	return e.flags.check()
 }

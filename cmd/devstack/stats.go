@@ -18,6 +18,7 @@ import (
 
 type statsOptions struct {
 	all, noStream, noTrunc bool
+	allProjects, aggregate bool
 	format                 string
 }
 
@@ -37,6 +38,8 @@ func newStatsCmd(e *env) *cobra.Command {
 	f.StringVar(&o.format, "format", "table", formatHelp)
 	f.BoolVar(&o.noStream, "no-stream", false, "Disable streaming stats and only pull the first result")
 	f.BoolVar(&o.noTrunc, "no-trunc", false, "Do not truncate output")
+	f.BoolVar(&o.allProjects, "all-projects", false, "Show the containers of all projects instead of the current one, with their project (only 'table' and 'json' formats)")
+	f.BoolVar(&o.aggregate, "aggregate", false, "Show one line per project, summing the resource usage of its containers (only 'table' and 'json' formats)")
 	return cmd
 }
 
@@ -47,9 +50,15 @@ const (
 )
 
 func runStats(ctx context.Context, e *env, o *statsOptions, services []string) error {
-	_, name, err := e.loadOrName(ctx, services...)
-	if err != nil {
+	if err := o.check(e, services); err != nil {
 		return err
+	}
+	name := ""
+	if !o.allProjects {
+		var err error
+		if _, name, err = e.loadOrName(ctx, services...); err != nil {
+			return err
+		}
 	}
 	c, err := e.dialIfAny(ctx)
 	if err != nil {
@@ -109,6 +118,9 @@ type statsRow struct {
 }
 
 func (o *statsOptions) print(e *env, before, now []api.ContainerStats) error {
+	if o.allProjects || o.aggregate {
+		return o.printProjects(e, before, now)
+	}
 	rows, cells := []statsRow{}, [][]string{}
 	slices.SortFunc(now, func(a, b api.ContainerStats) int { return cmp.Compare(a.Name, b.Name) })
 	for _, s := range now {
@@ -145,11 +157,16 @@ func (r *statsRow) fill(s api.ContainerStats, before []api.ContainerStats) {
 	r.MemUsage = binarySize(s.Memory) + " / " + binarySize(s.MemoryLimit)
 	r.MemPerc = percent(float64(s.Memory), float64(s.MemoryLimit))
 	r.PIDs = strconv.FormatUint(s.PIDs, 10)
-	r.CPUPerc = percent(0, 1)
+	r.CPUPerc = percent(cpuShare(s, before), 1)
+}
+
+// cpuShare is how much of a processor a container has used since before.
+func cpuShare(s api.ContainerStats, before []api.ContainerStats) float64 {
 	i := slices.IndexFunc(before, func(b api.ContainerStats) bool { return b.ID == s.ID && b.Running })
-	if i >= 0 && s.CPU > before[i].CPU {
-		r.CPUPerc = percent(float64(s.CPU-before[i].CPU), float64(s.Time.Sub(before[i].Time)))
+	if i < 0 || s.CPU <= before[i].CPU || !s.Time.After(before[i].Time) {
+		return 0
 	}
+	return float64(s.CPU-before[i].CPU) / float64(s.Time.Sub(before[i].Time))
 }
 
 func percent(part, whole float64) string {

@@ -402,6 +402,7 @@ type RunRequest struct {
 	ContainerName string           `json:"container_name,omitempty"`
 	Remove        bool             `json:"remove,omitempty"`
 	NoDeps        bool             `json:"no_deps,omitempty"`
+	NoRecreate    bool             `json:"no_recreate,omitempty"` // of dependencies
 	UseAliases    bool             `json:"use_aliases,omitempty"`
 	RemoveOrphans bool             `json:"remove_orphans,omitempty"`
 	IgnoreOrphans bool             `json:"ignore_orphans,omitempty"`

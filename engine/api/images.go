@@ -89,6 +89,7 @@ type PushRequest struct {
 	Refs           []string         `json:"refs,omitempty"`
 	IncludeDeps    bool             `json:"include_deps,omitempty"`
 	IgnoreFailures bool             `json:"ignore_failures,omitempty"`
+	IgnoreMissing  bool             `json:"ignore_missing,omitempty"` // images that are not in the store
 	Credentials    Credentials      `json:"credentials,omitzero"`
 }
 

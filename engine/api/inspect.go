@@ -44,7 +44,7 @@ type Process struct {
 
 // StatsRequest asks for one sample of what containers use.
 type StatsRequest struct {
-	Name     string   `json:"name"`
+	Name     string   `json:"name"` // "": all projects
 	Services []string `json:"services,omitempty"`
 	All      bool     `json:"all,omitempty"` // stopped ones too
 }
@@ -52,6 +52,7 @@ type StatsRequest struct {
 // ContainerStats is a sample; counters count from the container's start.
 type ContainerStats struct {
 	ID          string    `json:"id"`
+	Project     string    `json:"project"`
 	Name        string    `json:"name"`
 	Service     string    `json:"service"`
 	Running     bool      `json:"running"`

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"slices"
+
+	"devstack/compose"
+	"devstack/engine/api"
+)
+
+// rehearsal is what a verb would do to each container that it is about.
+type rehearsal struct {
+	states      []string // of containers it does something to; none: all
+	doing, done string   // in the words of its progress
+}
+
+func rehearsals() map[string]rehearsal {
+	alive := []string{api.StateRunning, api.StateRestarting, api.StatePaused}
+	return map[string]rehearsal{
+		"start":   {[]string{api.StateCreated, api.StateExited}, "Starting", "Started"},
+		"stop":    {alive, "Stopping", "Stopped"},
+		"restart": {nil, "Restarting", "Started"},
+		"kill":    {alive, "Killing", "Killed"},
+		"pause":   {[]string{api.StateRunning}, "Pausing", "Paused"},
+		"unpause": {[]string{api.StatePaused}, "Unpausing", "Unpaused"},
+	}
+}
+
+// rehearse says what a verb on services would do: --dry-run.
+func (e *env) rehearse(ctx context.Context, title string, req api.ServiceRequest) error {
+	r := rehearsals()[title]
+	containers, err := e.containers(ctx, api.PsRequest{Name: req.Name, Services: req.Services, All: true})
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, c := range containers {
+		if !c.OneOff && (len(r.states) == 0 || slices.Contains(r.states, c.State)) {
+			ids = append(ids, "Container "+c.Name)
+		}
+	}
+	return e.pretend(title, ids, r.doing, r.done)
+}
+
+// rehearseImages says which images a verb would handle.
+func (e *env) rehearseImages(p *compose.Project, title string, services []string, with func(compose.Service) bool, doing, done string) error {
+	if len(services) == 0 {
+		services = p.ServiceNames()
+	}
+	var ids []string
+	for _, name := range services {
+		s := p.Services[name]
+		if id := "Image " + orElse(s.Image, p.Name+"-"+name); with(s) && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return e.pretend(title, ids, doing, done)
+}
+
+// pretend shows the progress of what does not happen.
+func (e *env) pretend(title string, ids []string, doing, done string) error {
+	return e.progress(title, func(emit func(api.Message)) error {
+		for _, id := range ids {
+			emit(api.Message{Progress: &api.Progress{ID: id, State: api.Working, Text: doing}})
+			emit(api.Message{Progress: &api.Progress{ID: id, State: api.Done, Text: done}})
+		}
+		return nil
+	})
+}
