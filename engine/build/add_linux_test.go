@@ -129,9 +129,19 @@ func TestForeignPlatform(t *testing.T) {
 
 func TestSeveralPlatforms(t *testing.T) {
 	s := newShop(t)
-	o := s.build(s.inline("FROM scratch\nCOPY <<x /f\nx\n", func(r *Request) {
+	o := s.build(s.inline("FROM scratch\nCOPY <<x /f\nx\nENV a b\n", func(r *Request) {
 		r.Platforms, r.Tags = []string{"linux/arm64", "linux/amd64"}, []string{"shop/many:1"}
 	}))
+	var stages []string
+	for _, e := range o.events {
+		if e.State != Started {
+			stages = append(stages, e.State+" "+e.Stage)
+		}
+	}
+	want := []string{"warning linux/arm64", "done linux/arm64", "done linux/amd64"}
+	if !slices.Equal(stages, want) {
+		t.Errorf("%q, want %q", stages, want)
+	}
 	if o.img.Ref != "docker.io/shop/many:1" || o.img.Platform != image.FormatPlatform(image.HostPlatform()) {
 		t.Errorf("%+v", o.img)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -124,10 +125,21 @@ func (b *Builder) build(ctx context.Context, req Request, platforms []ocispec.Pl
 		return b.buildOne(ctx, req, platforms[0], req.Tags, c, emit)
 	}
 	var images []image.Image
+	warned := map[string]bool{}
 	for _, p := range platforms {
-		img, err := b.buildOne(ctx, req, p, nil, c, emit)
+		name := image.FormatPlatform(p)
+		img, err := b.buildOne(ctx, req, p, nil, c, func(e Event) {
+			if e.State == Warning {
+				if warned[string(e.Line)] { // of the one Dockerfile
+					return
+				}
+				warned[string(e.Line)] = true
+			}
+			e.Stage = strings.TrimSpace(name + " " + e.Stage)
+			emit(e)
+		})
 		if err != nil {
-			return image.Image{}, fmt.Errorf("platform %s: %w", image.FormatPlatform(p), err)
+			return image.Image{}, fmt.Errorf("platform %s: %w", name, err)
 		}
 		images = append(images, img)
 	}
