@@ -164,6 +164,11 @@ func (e *Engine) Start(ctx context.Context, req api.ServiceRequest, emit func(ap
 		return struct{}{}, nil
 	}
 	err = e.start(ctx, p, services, emit)
+	for _, u := range p.Units() {
+		if err == nil && slices.Contains(services, u.Service()) {
+			err = u.Rejoin(ctx)
+		}
+	}
 	if err == nil && req.Wait {
 		err = p.AwaitReady(ctx, services, emit)
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -23,6 +25,14 @@ func newScaleCmd(e *env) *cobra.Command {
 				return err
 			}
 			o.scale, o.noRecreate = args, true
+			var names []string
+			for _, arg := range args {
+				name, _, _ := strings.Cut(arg, "=")
+				names = append(names, name)
+			}
+			if err := cmp.Or(checkServices(p, names), e.modelVariables(p, names), e.externalFiles(p, names)); err != nil {
+				return err
+			}
 			req, err := o.request(ctx, e, p, cmd.Flags(), nil)
 			if err != nil {
 				return err

@@ -30,9 +30,15 @@ func (u *Unit) watch(r *run) {
 			attempts = 0
 		}
 		delay, again := policy.next(exit.Code, ran, attempts)
-		again = again && !r.halted()
+		// The end of another is no failure of its own.
+		follows := !again && !r.halted() && u.diedWithPeer(ctx, exit)
+		again = (again || follows) && !r.halted()
 		u.reap(ctx, r, exit, again)
 		if !again {
+			return
+		}
+		if follows && !u.untilHalted(ctx, r, u.awaitPeer) {
+			u.update(func(s *state.Run) { s.State = api.StateExited })
 			return
 		}
 		if !u.relaunch(ctx, r, delay) {
@@ -79,7 +85,22 @@ func (u *Unit) relaunch(ctx context.Context, r *run, delay time.Duration) bool {
 		return false
 	}
 	u.emit("restart")
+	go func() { u.m.warn(u.Rejoin(ctx)) }()
 	return true
+}
+
+// untilHalted is fn, or false when the run is told to end before.
+func (u *Unit) untilHalted(ctx context.Context, r *run, fn func(context.Context) bool) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-r.halt:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return fn(ctx)
 }
 
 // awaitTurn waits out the delay, then for the service's conditions; false means
@@ -92,16 +113,9 @@ func (u *Unit) awaitTurn(ctx context.Context, r *run, delay time.Duration) bool 
 	case <-r.halt:
 		return false
 	}
-	wait, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-r.halt:
-			cancel()
-		case <-wait.Done():
-		}
-	}()
-	return u.p.awaitAgain(wait, &u.rec.Declared) == nil
+	return u.untilHalted(ctx, r, func(ctx context.Context) bool {
+		return u.p.awaitAgain(ctx, &u.rec.Declared) == nil
+	})
 }
 
 // attend waits for the process to exit and probes its health meanwhile.
