@@ -174,6 +174,23 @@ RUN --mount=type=secret,id=none [ ! -e /run/secrets/none ]
 	if out, _ := all.Output(); len(out) > 0 {
 		t.Errorf("the secret is in %s", out)
 	}
+	// No step waits for who writes to a pipe, nor reads a device without end.
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if out, err := exec.Command("mkfifo", pipe).CombinedOutput(); err != nil {
+		t.Fatalf("%s %v", out, err)
+	}
+	for _, name := range []string{pipe, "/dev/zero"} {
+		r := s.inline("FROM ${BASE}\nRUN --mount=type=secret,id=s cat /run/secrets/s\n")
+		r.Secrets = []Secret{{ID: "s", File: name}}
+		if o := s.try(t.Context(), r); o.err == nil || !strings.Contains(o.err.Error(), name+" is no regular file") {
+			t.Errorf("secret %s: %v", name, o.err)
+		}
+		r = s.inline("")
+		r.Inline, r.Dockerfile, r.Context = "", name, source.Spec{Kind: source.KindDir, Path: t.TempDir()}
+		if o := s.try(t.Context(), r); o.err == nil || !strings.Contains(o.err.Error(), name+" is no regular file") {
+			t.Errorf("Dockerfile %s: %v", name, o.err)
+		}
+	}
 	bad := s.try(t.Context(), s.inline("FROM ${BASE}\nRUN --mount=type=secret,id=none,required true\n"))
 	if bad.err == nil || !strings.Contains(bad.err.Error(), "secret none: not found") {
 		t.Error(bad.err)

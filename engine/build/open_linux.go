@@ -12,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"devstack/engine/build/dockerfile"
+	"devstack/engine/build/solve"
 	"devstack/engine/build/source"
 	"devstack/engine/image"
 )
@@ -77,7 +78,7 @@ func (o *opened) readDockerfile(req *Request, name string) ([]byte, error) {
 		name = filepath.Join(req.Context.Path, name)
 	}
 	if filepath.IsAbs(name) {
-		return os.ReadFile(name)
+		return source.HostFile(name, maxDockerfile)
 	}
 	if o.tree == nil {
 		return nil, errors.New("there is neither a Dockerfile nor a context to find it in")
@@ -117,7 +118,7 @@ func (s secrets) value(id string) ([]byte, bool) {
 		if x.File == "" {
 			return x.Value, true
 		}
-		b, err := os.ReadFile(x.File)
+		b, err := source.HostFile(x.File, solve.MaxSecret)
 		return b, err == nil
 	}
 	return nil, false

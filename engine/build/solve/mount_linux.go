@@ -198,8 +198,8 @@ func (m *mounting) copied(ctx context.Context, p *prepared, dir string) (string,
 	return at, copy.Into(ctx, root, p.plan, copy.Options{Epoch: m.stage.res.Epoch})
 }
 
-// maxSecret bounds a secret, in bytes, as BuildKit does.
-const maxSecret = 500 << 10
+// MaxSecret bounds a secret, in bytes, as BuildKit does.
+const MaxSecret = 500 << 10
 
 func (m *mounting) secret(c *step.Command, p *prepared) error {
 	s, ok := m.stage.req.Secrets[p.CacheID]
@@ -212,12 +212,12 @@ func (m *mounting) secret(c *step.Command, p *prepared) error {
 	value := s.Value
 	if s.File != "" {
 		var err error
-		if value, err = os.ReadFile(s.File); err != nil {
+		if value, err = source.HostFile(s.File, MaxSecret); err != nil {
 			return fmt.Errorf("secret %s: %w", p.CacheID, err)
 		}
 	}
-	if len(value) > maxSecret {
-		return fmt.Errorf("secret %s is larger than %d bytes", p.CacheID, maxSecret)
+	if len(value) > MaxSecret {
+		return fmt.Errorf("secret %s is larger than %d bytes", p.CacheID, MaxSecret)
 	}
 	if p.Env != nil {
 		c.Env = step.Merge(c.Env, []string{*p.Env + "=" + string(value)})

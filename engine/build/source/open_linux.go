@@ -94,12 +94,5 @@ func (t *Tree) readIgnore(name, base string) ([]byte, error) {
 			return t.ReadFile(rel, ignore.MaxSize)
 		}
 	}
-	st, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() || st.Size() > ignore.MaxSize {
-		return nil, fmt.Errorf("%s is no ignore file: not regular, or larger than %d MiB", name, ignore.MaxSize>>20)
-	}
-	return os.ReadFile(name)
+	return HostFile(name, ignore.MaxSize)
 }
