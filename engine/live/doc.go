@@ -11,6 +11,9 @@
 // done; what was not, because the engine died, comes again with the next
 // Session, so that the end is the same.
 //
+// The model is loaded beside what runs, with every file that has a say in it
+// (Sources); only one without faults is applied, by a plan that is printed.
+//
 // What failed is shown, and the next change of the service tries it again.
 //
 // Containers are equal to the host's files before their program starts: a
