@@ -108,7 +108,7 @@ func (p *push) entries(img image.Image) ([]store.Entry, error) {
 		return named, nil
 	}
 	if img.Manifest == "" {
-		return nil, fmt.Errorf("image %s is not in the store: %w", p.ref.Familiar(), store.ErrNotFound)
+		return nil, &image.AbsentError{Ref: p.ref.Familiar()}
 	}
 	platform, err := image.ParsePlatform(img.Platform)
 	if err != nil {

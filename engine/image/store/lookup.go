@@ -48,9 +48,9 @@ func (s *Store) Find(ref, platform string) (Entry, error) {
 		return e, nil
 	}
 	if len(named) > 0 {
-		return Entry{}, fmt.Errorf("image %s is not in the store for platform %s: %w", image.FamiliarString(ref), platform, ErrNotFound)
+		return Entry{}, &image.AbsentError{Ref: image.FamiliarString(ref), Platform: platform}
 	}
-	return Entry{}, fmt.Errorf("image %s is not in the store: %w", image.FamiliarString(ref), ErrNotFound)
+	return Entry{}, &image.AbsentError{Ref: image.FamiliarString(ref)}
 }
 
 // FindDigest is an entry, whatever its name, of the image or index that has
@@ -69,7 +69,7 @@ func (s *Store) FindDigest(d digest.Digest, platform string) (Entry, error) {
 	if e, ok := choose(found, platform); ok {
 		return e, nil
 	}
-	return Entry{}, fmt.Errorf("image %s is not in the store: %w", d, ErrNotFound)
+	return Entry{}, &image.AbsentError{Ref: string(d)}
 }
 
 func choose(entries []Entry, platform string) (Entry, bool) {
