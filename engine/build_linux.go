@@ -276,7 +276,7 @@ func (b *builds) request(ctx context.Context, s *compose.Service) (build.Request
 		Memory: int64(b.req.Memory), Privileged: d.Privileged, Entitlements: d.Entitlements,
 		Tags: append([]string{imageName(b.req.Project.Name, s.Name, s)}, d.Tags...), Platforms: d.Platforms,
 		NoCache: d.NoCache || b.req.NoCache, NoCacheFilter: d.NoCacheFilter, Pull: d.Pull || b.req.Pull,
-		Registry: b.remote,
+		Registry: b.remote, Environ: b.req.Credentials.Environ,
 	}
 	if len(req.Platforms) == 0 && s.Platform != "" {
 		req.Platforms = []string{s.Platform}

@@ -192,6 +192,17 @@ func (b *Builder) buildOne(ctx context.Context, req Request, platform ocispec.Pl
 }
 
 func (b *Builder) attempt(ctx context.Context, req Request, platform ocispec.Platform, tags []string, c *caching, emit func(Event)) (image.Image, error) {
+	agents, err := agentsOf(ctx, req.SSH, b.solver.Sources())
+	if err != nil {
+		return image.Image{}, err
+	}
+	defer agents.end()
+	if socket := agents.sockets["default"]; socket != "" { // for git, too
+		if req.Environ == nil {
+			req.Environ = os.Environ()
+		}
+		req.Environ = append(slices.Clip(req.Environ), "SSH_AUTH_SOCK="+socket)
+	}
 	o, err := b.open(ctx, &req, platform, func(w dockerfile.Warning) {
 		emit(Event{State: Warning, Name: w.Rule, Line: []byte(w.String()), Excerpt: w.Marked()})
 	})
@@ -217,12 +228,6 @@ func (b *Builder) attempt(ctx context.Context, req Request, platform ocispec.Pla
 		o.close()
 		return image.Image{}, err
 	}
-	agents, err := agentsOf(ctx, req.SSH, b.solver.Sources())
-	if err != nil {
-		o.close()
-		return image.Image{}, err
-	}
-	defer agents.end()
 	sr.SSH = agents.sockets
 	sr.Import = c.find(platform)
 	res, err := b.solver.Solve(ctx, sr, emit)

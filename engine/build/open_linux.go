@@ -46,7 +46,7 @@ func (b *Builder) open(ctx context.Context, req *Request, platform ocispec.Platf
 	if req.Context.Kind != "" {
 		o.tree, err = source.Open(ctx, req.Context, source.Options{
 			Dockerfile: name, Dir: b.solver.Sources(), Cache: b.solver.Digests, PlainModes: !req.KeepModes,
-			Secret: secrets(req.Secrets).value,
+			Secret: secrets(req.Secrets).value, Environ: req.Environ,
 		})
 		if err != nil {
 			return nil, err

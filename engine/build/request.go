@@ -47,6 +47,9 @@ type Request struct {
 	Compression   string     // of layers: gzip (default), zstd, none
 	Annotations   map[string]string
 
+	// Environ is the environment of whoever asks for the build, in which git
+	// and downloads find proxies, keys and certificates; nil: the process's.
+	Environ []string
 	// Registry is the way to registries, with the credentials of whoever asks
 	// for the build; nil: the Builder's.
 	Registry *registry.Client

@@ -32,7 +32,7 @@ func (b *Builder) request(req *Request, o *opened, target *dockerfile.Stage, pla
 		ExtraHosts: req.ExtraHosts, ShmSize: req.ShmSize, Memory: req.Memory, Ulimits: req.Ulimits,
 		NoCache: req.NoCache, NoCacheIn: req.NoCacheFilter, Pull: req.Pull, KeepModes: req.KeepModes,
 		Compression: compression, ResolveImage: req.Resolve, Credentials: secrets(req.Secrets).value,
-		Registry: req.Registry,
+		Registry: req.Registry, Environ: req.Environ,
 	}
 	if sr.Registry == nil {
 		sr.Registry = b.cfg.Remote

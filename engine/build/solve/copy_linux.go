@@ -158,7 +158,7 @@ func (r *stage) remote(ctx context.Context, c *dockerfile.Copy, s string) (*sour
 	if c.KeepGit != nil {
 		spec.KeepGitDir = *c.KeepGit
 	}
-	t, err := source.OpenRemote(ctx, spec, source.Options{Dir: r.s.sources(), Cache: r.s.Digests, NoIgnore: true, Secret: r.req.Credentials, MaxBytes: r.req.MaxBytes})
+	t, err := source.OpenRemote(ctx, spec, source.Options{Dir: r.s.sources(), Cache: r.s.Digests, NoIgnore: true, Secret: r.req.Credentials, Environ: r.req.Environ, MaxBytes: r.req.MaxBytes})
 	if err != nil {
 		return nil, true, err
 	}

@@ -88,7 +88,7 @@ func (in *input) open(ctx context.Context, r *stage, src dockerfile.Source, plat
 		return err
 	}
 	in.tree, err = source.Open(ctx, spec, source.Options{
-		Name: "context " + src.Name, Dir: b.s.sources(), Cache: b.s.Digests, PlainModes: !b.req.KeepModes, Secret: b.req.Credentials, MaxBytes: b.req.MaxBytes,
+		Name: "context " + src.Name, Dir: b.s.sources(), Cache: b.s.Digests, PlainModes: !b.req.KeepModes, Secret: b.req.Credentials, Environ: b.req.Environ, MaxBytes: b.req.MaxBytes,
 	})
 	if err != nil {
 		return fmt.Errorf("additional context %s: %w", src.Name, err)

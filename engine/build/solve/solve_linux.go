@@ -130,6 +130,7 @@ type Request struct {
 	// Import finds what a step came to elsewhere, its layer in the store; nil:
 	// nowhere.
 	Import      func(ctx context.Context, key string) (Record, bool)
+	Environ     []string                       // of git and downloads; nil: the process's
 	Credentials func(id string) ([]byte, bool) // secrets for git and HTTP; may be nil
 	Registry    *registry.Client               // for images; nil: one for each
 	MaxBytes    int64                          // that an archive may unpack to; 0: the default

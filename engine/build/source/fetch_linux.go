@@ -18,6 +18,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"devstack/engine/image/layer"
+	"devstack/engine/image/registry"
 )
 
 // A URL's content is kept as Dir/http/<sha256 of URL>/{record, <sha256>/data}:
@@ -151,7 +152,12 @@ func (d *download) try(ctx context.Context, have *record) (digest.Digest, error)
 	} else if have != nil && have.LastModified != "" {
 		req.Header.Set("If-Modified-Since", have.LastModified)
 	}
-	resp, err := d.client().Do(req)
+	transport, err := registry.Transport(d.o.environ(), req.URL.Host)
+	if err != nil {
+		return "", err
+	}
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
 		var ue *url.Error
 		if errors.As(err, &ue) {
@@ -173,16 +179,6 @@ func (d *download) try(ctx context.Context, have *record) (digest.Digest, error)
 		return "", fmt.Errorf("the server answers %s", resp.Status)
 	}
 	return d.save(ctx, resp)
-}
-
-func (d *download) client() *http.Client {
-	if d.o.Client != nil {
-		return d.o.Client
-	}
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.ResponseHeaderTimeout = time.Minute
-	t.DisableKeepAlives = true
-	return &http.Client{Transport: t}
 }
 
 // authorize adds the secrets HTTP_AUTH_HEADER_<host> or HTTP_AUTH_TOKEN_<host>.

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,5 +101,25 @@ func TestContextFromURL(t *testing.T) {
 	tr := open(t, source.Spec{Kind: source.KindURL, URL: server.URL}, source.Options{Dir: tree(t, nil)})
 	if got := walk(t, tr); got != "Dockerfile" {
 		t.Error(got)
+	}
+}
+
+// TestFetchByProxy: the environment of whoever asks counts, not the process's.
+func TestFetchByProxy(t *testing.T) {
+	var asked atomic.Pointer[string]
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		url := r.URL.String()
+		asked.Store(&url)
+		w.Write([]byte("by proxy"))
+	}))
+	defer proxy.Close()
+	spec := source.Spec{Kind: source.KindURL, URL: "http://files.example/f"}
+	tr, err := source.OpenRemote(t.Context(), spec, source.Options{Dir: tree(t, nil), Environ: []string{"HTTP_PROXY=" + proxy.URL}})
+	must(t, err)
+	defer tr.Close()
+	data, err := tr.ReadFile("data", 100)
+	must(t, err)
+	if got := asked.Load(); string(data) != "by proxy" || got == nil || *got != spec.URL {
+		t.Errorf("%q, proxy asked for %v", data, got)
 	}
 }

@@ -311,12 +311,12 @@ func removeGitDirs(tree string) error {
 func (r *repository) run(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, r.git, append([]string{"-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false", "-c", "gc.auto=0"}, args...)...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=http:https:ssh:git", "GIT_SSH_COMMAND=ssh -o BatchMode=yes",
-		"GIT_LFS_SKIP_SMUDGE=1", "LC_ALL=C")
+	cmd.Env = append([]string{"GIT_SSH_COMMAND=ssh -o BatchMode=yes"}, r.o.environ()...)
+	cmd.Env = append(cmd.Env, "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=http:https:ssh:git", "GIT_LFS_SKIP_SMUDGE=1", "LC_ALL=C")
 	for _, name := range []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE"} {
 		cmd.Env = append(cmd.Env, name+"=") // replaced below
 	}
-	cmd.Env = withoutEmpty(append(cmd.Env, append(r.o.Env, r.credentials()...)...))
+	cmd.Env = withoutEmpty(append(cmd.Env, r.credentials()...))
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
 	var out, said bytes.Buffer
@@ -328,6 +328,13 @@ func (r *repository) run(ctx context.Context, dir string, args ...string) (strin
 		return "", fmt.Errorf("git %s: %s", args[0], r.explain(said.String(), err))
 	}
 	return out.String(), nil
+}
+
+func (o *Options) environ() []string {
+	if o.Environ == nil {
+		return os.Environ()
+	}
+	return o.Environ
 }
 
 // withoutEmpty drops variables whose last value is empty.

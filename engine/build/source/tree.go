@@ -2,7 +2,6 @@ package source
 
 import (
 	"fmt"
-	"net/http"
 
 	"devstack/engine/build/ignore"
 )
@@ -73,10 +72,9 @@ type Options struct {
 	Dir string
 	// Cache remembers digests between builds; nil: none.
 	Cache *Cache
-	// Client fetches URLs; nil: http.DefaultTransport with a timeout for headers.
-	Client *http.Client
-	// Env is added to the environment of git (SSH_AUTH_SOCK, GIT_SSH_COMMAND).
-	Env []string
+	// Environ is the environment that git runs in, and whose proxies and
+	// certificates downloads use; nil: this process's.
+	Environ []string
 	// Secret gives a build secret, for HTTP_AUTH_TOKEN_<host>,
 	// HTTP_AUTH_HEADER_<host>, GIT_AUTH_TOKEN and GIT_AUTH_HEADER with or
 	// without .<host>; nil: none.

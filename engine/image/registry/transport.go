@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"devstack/engine/image/registry/credentials"
+
 	"golang.org/x/net/http/httpproxy"
 )
 
@@ -29,6 +31,17 @@ func newTransport(getenv func(string) string) *http.Transport {
 		ReadBufferSize:      64 << 10,
 		WriteBufferSize:     64 << 10,
 	}
+}
+
+// Transport is for downloads from other places than registries: with the
+// proxies of an environment, and the certificates that it has for a host.
+func Transport(environ []string, host string) (*http.Transport, error) {
+	getenv := credentials.New(environ).Getenv
+	t := newTransport(getenv)
+	t.ResponseHeaderTimeout = time.Minute
+	var err error
+	t.TLSClientConfig, err = tlsConfig(getenv, host, false)
+	return t, err
 }
 
 func proxyOf(getenv func(string) string) func(*url.URL) (*url.URL, error) {
