@@ -103,6 +103,11 @@ func runImageLs(ctx context.Context, e *env, o imageLsOptions, args []string) er
 	rows := make([]storedImage, len(images))
 	for n, i := range images {
 		rows[n] = o.row(i, e.now())
+		// A lock may hold on to what the tag stood for once.
+		tag, _, pinned := strings.Cut(i.Ref, "@")
+		if pinned && slices.ContainsFunc(images, func(o api.Image) bool { return o.Ref == tag }) {
+			rows[n].Tag = orNone("")
+		}
 	}
 	return o.print(e, rows)
 }

@@ -25,7 +25,13 @@ func find(s *store.Store, ref, platform string) (store.Entry, error) {
 		return e, err
 	}
 	r, perr := image.ParseReference(ref)
-	if perr != nil || r.Transport != image.Docker || r.Digest != "" {
+	if perr != nil || r.Transport != image.Docker {
+		return e, err
+	}
+	if r.Digest != "" {
+		if e, derr := withDigest(s, r, platform); !errors.Is(derr, store.ErrNotFound) {
+			return e, derr
+		}
 		return e, err
 	}
 	entries, lerr := s.Entries()
@@ -74,4 +80,24 @@ func byShortID(s *store.Store, ref, platform string) (store.Entry, error) {
 		return store.Entry{}, store.ErrNotFound
 	}
 	return s.Find(string(found), platform)
+}
+
+// withDigest is an image of this repository that has the digest, whatever the
+// tag: lists show the two beside each other.
+func withDigest(s *store.Store, r image.Reference, platform string) (store.Entry, error) {
+	e, err := s.FindDigest(r.Digest, platform)
+	if err != nil {
+		return e, err
+	}
+	entries, err := s.Entries()
+	if err != nil {
+		return e, err
+	}
+	for _, o := range entries {
+		name, err := image.ParseReference(o.Ref)
+		if err == nil && name.Repository() == r.Repository() && o.Manifest.Digest == e.Manifest.Digest {
+			return o, nil
+		}
+	}
+	return e, store.ErrNotFound
 }

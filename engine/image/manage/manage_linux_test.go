@@ -94,6 +94,15 @@ func TestTag(t *testing.T) {
 	if _, err := s.Lookup(t.Context(), b.ID.Encoded()); err == nil {
 		t.Error("an image that lost its name is still found")
 	}
+	must(t, manage.Tag(t.Context(), s, "a@"+string(a.Digest), "a:3"))
+	if got, err := s.Lookup(t.Context(), "a:3"); err != nil || got.ID != a.ID {
+		t.Errorf("by name and digest: %+v, %v", got, err)
+	}
+	for _, none := range []string{"other@" + string(a.Digest), "a@sha256:" + strings.Repeat("0", 64)} {
+		if err := manage.Tag(t.Context(), s, none, "x"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%s: error is %v", none, err)
+		}
+	}
 	for _, bad := range []string{"", "rootfs:/", "a@" + string(a.Digest), "A:b:c", "sha256:1234"} {
 		if err := manage.Tag(t.Context(), s, "a:1", bad); err == nil {
 			t.Errorf("%q is accepted", bad)
