@@ -131,7 +131,7 @@ func (b *builds) all(ctx context.Context, services []string) (map[string]image.I
 
 // service builds one service, or waits for the build that is under way.
 func (b *builds) service(ctx context.Context, name string) (image.Image, error) {
-	if err := buildsItself(b.req.Project, name, nil); err != nil { // would wait for itself
+	if err := buildsItself(b.req.Project, name); err != nil { // would wait for itself
 		return image.Image{}, err
 	}
 	b.mu.Lock()
@@ -145,27 +145,33 @@ func (b *builds) service(ctx context.Context, name string) (image.Image, error) 
 }
 
 // buildsItself says whether the build of a service needs its own image, by
-// additional contexts. trail are the services that need it.
-func buildsItself(p *compose.Project, name string, trail []string) error {
-	trail = append(slices.Clip(trail), name)
-	if slices.Contains(trail[:len(trail)-1], name) {
-		return &api.Error{
-			Service: name, Message: "its build needs itself: " + strings.Join(trail, " -> "),
-			Path: compose.Path("services", name, "build", "additional_contexts"),
-		}
-	}
-	d := p.Services[name].Build
-	if d == nil {
-		return nil
-	}
-	for _, key := range slices.Sorted(maps.Keys(d.AdditionalContexts)) {
-		if other, ok := strings.CutPrefix(d.AdditionalContexts[key], "service:"); ok {
-			if err := buildsItself(p, other, trail); err != nil {
-				return err
+// additional contexts, directly or by way of others.
+func buildsItself(p *compose.Project, name string) error {
+	fine := map[string]bool{} // what several need is looked at once
+	var visit func(name string, trail []string) error
+	visit = func(name string, trail []string) error {
+		trail = append(slices.Clip(trail), name)
+		if slices.Contains(trail[:len(trail)-1], name) {
+			return &api.Error{
+				Service: name, Message: "its build needs itself: " + strings.Join(trail, " -> "),
+				Path: compose.Path("services", name, "build", "additional_contexts"),
 			}
 		}
+		d := p.Services[name].Build
+		if d == nil || fine[name] {
+			return nil
+		}
+		for _, key := range slices.Sorted(maps.Keys(d.AdditionalContexts)) {
+			if other, ok := strings.CutPrefix(d.AdditionalContexts[key], "service:"); ok {
+				if err := visit(other, trail); err != nil {
+					return err
+				}
+			}
+		}
+		fine[name] = true
+		return nil
 	}
-	return nil
+	return visit(name, nil)
 }
 
 func (b *builds) build(ctx context.Context, name string) (image.Image, error) {
