@@ -158,7 +158,7 @@ func TestSparseAndLargeFiles(t *testing.T) {
 }
 
 func TestBadInputNamesWhatAndWhy(t *testing.T) {
-	src := tree(t, "f=1", "d/x=2", "out=-> ../../../../etc/hostname", "loop=-> loop", ".dockerignore=secret\n", "secret=s", "dir/f=1")
+	src := tree(t, "f=1", "d/x=2", "out=-> ../../../../etc/hostname", "loop=-> loop", ".dockerignore=secret\n", "secret=s", "dir/f=1", "way=-> dir", "deep/way=-> /dir")
 	must(t, unix.Mknod(src+"/d/disk", unix.S_IFBLK|0o644, int(unix.Mkdev(7, 0))))
 	must(t, unix.Mknod(src+"/dev", unix.S_IFCHR|0o644, int(unix.Mkdev(1, 3))))
 	tests := []struct{ line, want string }{
@@ -173,6 +173,8 @@ func TestBadInputNamesWhatAndWhy(t *testing.T) {
 		{"f dir /x", `destination /x: must be a directory and end with "/" when there are 2 sources`},
 		{"a[ /x", `a[: is no valid pattern`},
 		{"--parents none /x", `"none"`},
+		{"--parents way/f /x", `way/f: leads through a link to dir, which --parents does not follow`},
+		{"--parents deep/./way/f /x", `deep/./way/f: leads through a link to dir`},
 		{"--exclude=[ f /x", `--exclude: pattern "[": syntax error in pattern`},
 		{"--chmod=999 f /x", `--chmod=999: an octal mode lies between 0 and 7777`},
 		{"--chmod=u+q f /x", `--chmod=u+q: "u+q": 'q' is no permission`},

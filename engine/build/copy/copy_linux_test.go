@@ -191,6 +191,7 @@ func TestWhereThingsGo(t *testing.T) {
 		{"exclude and except", nil, []string{"--exclude=x --exclude=!x/c.txt docs /d"}, []string{"d/a.md=a", "d/x/c.txt=c"}},
 		{"exclude what is named", nil, []string{"--exclude=foo* *.go /d/"}, []string{"d/bar.go=bar"}},
 		{"exclude everything", nil, []string{"--exclude=* docs /d"}, []string{"d/"}},
+		{"parents, all excluded", nil, []string{"--parents --exclude=docs docs/a.md /p/"}, []string{"p/"}},
 		{"parents and exclude", nil, []string{"--parents --exclude=docs/x docs/**/*.md /p/"}, []string{"p/docs/a.md=a"}},
 		{"destination through a link", []string{"real/", "to=-> real"}, []string{"foo.go /to/", "bar.go /to"}, []string{"real/bar.go=bar", "real/foo.go=foo", "to=-> real"}},
 		{"destination is a link to a file", []string{"real=old", "to=-> real"}, []string{"foo.go /to"}, []string{"real=foo", "to=-> real"}},

@@ -202,11 +202,31 @@ func (p *planner) parents(s Source) ([]move, error) {
 		moves = append(moves, m)
 	}
 	if !found && !isWild(base) && !isWild(pattern) {
-		if _, err := s.Tree.Resolve(path.Join("/", base, unescape(pattern))); err != nil {
-			return nil, named(err, s.Path)
+		if err := throughLink(s, base, unescape(pattern)); err != nil {
+			return nil, err
 		}
 	}
 	return moves, nil
+}
+
+// throughLink tells why nothing was found: it is not there, or the way to it,
+// which --parents would make, leads through a link. Else all was excluded.
+func throughLink(s Source, base, name string) error {
+	if _, err := s.Tree.Resolve(path.Join("/", base, name)); err != nil {
+		return named(err, s.Path)
+	}
+	top, err := s.Tree.Resolve(base)
+	if err != nil {
+		return named(err, s.Path)
+	}
+	dir, err := s.Tree.Resolve(path.Join("/", base, path.Dir(name)))
+	if err != nil {
+		return named(err, s.Path)
+	}
+	if want := path.Join(top.Path, path.Dir(name)); strings.TrimPrefix(want, ".") != dir.Path {
+		return &Error{What: s.Path, Why: "leads through a link to " + dir.Path + ", which --parents does not follow"}
+	}
+	return nil
 }
 
 // escapeException keeps a leading "!" of a file name from being an operator.
