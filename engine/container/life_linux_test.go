@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -328,5 +329,41 @@ func TestNoThreadPerContainer(t *testing.T) {
 	}
 	if after := threads(); after > before+5 {
 		t.Errorf("%d threads before, %d with ten more containers", before, after)
+	}
+}
+
+// A container that is killed while processes enter it ends all the same: what
+// is born half is reaped.
+func TestKillDuringExec(t *testing.T) {
+	b := newBox(t)
+	for i := range 30 {
+		k := b.start(b.config("sleep", "100"))
+		var execs sync.WaitGroup
+		for n := range 4 {
+			execs.Go(func() {
+				for try := 0; ; try++ {
+					ctx, cancel := context.WithTimeout(b.ctx(), time.Duration(1+(i+n+try)%9)*time.Millisecond/2)
+					p, err := k.Exec(ctx, ExecConfig{Process: &specs.Process{Args: []string{"true"}, Env: []string{"PATH=/bin"}, Cwd: "/"}})
+					cancel()
+					if err == nil {
+						p.Wait(b.ctx())
+					}
+					if k.process.ended() {
+						return
+					}
+				}
+			})
+		}
+		kill, cancel := context.WithTimeout(b.ctx(), 10*time.Second)
+		timer := time.NewTimer(time.Duration(1+i%10) * time.Millisecond)
+		<-timer.C
+		if err := k.Kill(kill); err != nil {
+			t.Fatalf("round %d: %v", i, err)
+		}
+		cancel()
+		execs.Wait()
+		if err := k.Delete(b.ctx()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

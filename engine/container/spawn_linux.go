@@ -109,10 +109,12 @@ func (n *newborn) follow(body []byte) error {
 	}
 	// Our child, and not reaped: the pid cannot be anybody else's.
 	pidfd, err := unix.PidfdOpen(pid, 0)
+	n.forks = false
 	if err != nil {
+		unix.Kill(pid, unix.SIGKILL)
+		reap(unix.P_PID, pid)
 		return fmt.Errorf("watch process %d: %w", pid, err)
 	}
-	n.forks = false
 	first := n.process
 	first.watch(nil)
 	first.close()
@@ -122,7 +124,8 @@ func (n *newborn) follow(body []byte) error {
 
 // discard kills and reaps. A child that forks is followed first: the process
 // it leaves would be ours to reap, and its container's pid namespace could not
-// end while it is a zombie.
+// end while it is a zombie. Where the first half was killed before it could
+// tell, the second is found by the first one's process group.
 func (n *newborn) discard() {
 	n.wire.f.SetDeadline(time.Time{})
 	n.wire.endWrites() // a child that still reads its program gives up
@@ -140,8 +143,24 @@ func (n *newborn) discard() {
 		n.console.Close()
 	}
 	n.process.signal(unix.SIGKILL)
+	if n.forks { // not reaped yet, so the group is nobody else's
+		unix.Kill(-n.process.pid, unix.SIGKILL)
+	}
 	n.process.watch(nil)
+	if n.forks {
+		reap(unix.P_PGID, n.process.pid)
+	}
 	n.process.close()
+}
+
+// reap waits for a child that was killed, if it is there.
+func reap(kind, id int) {
+	for {
+		err := unix.Waitid(kind, id, nil, unix.WEXITED, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
 }
 
 // start gives the order and waits for execve: the socket ends with it.

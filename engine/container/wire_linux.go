@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"devstack/engine/container/child"
@@ -30,9 +31,18 @@ func newWire() (*wire, *os.File, error) {
 
 func (w *wire) close() error { return w.f.Close() }
 
-// within interrupts reads and writes when ctx ends.
-func (w *wire) within(ctx context.Context) (stop func() bool) {
-	return context.AfterFunc(ctx, func() { w.f.SetDeadline(time.Unix(1, 0)) })
+// within interrupts reads and writes when ctx ends, until stop has returned.
+func (w *wire) within(ctx context.Context) (stop func()) {
+	done := make(chan struct{})
+	cancel := context.AfterFunc(ctx, func() {
+		defer close(done)
+		w.f.SetDeadline(time.Unix(1, 0))
+	})
+	return sync.OnceFunc(func() {
+		if !cancel() {
+			<-done
+		}
+	})
 }
 
 func (w *wire) write(b []byte) error {

@@ -157,6 +157,11 @@ func namespaces(p *Program) *Fault {
 // threads. execute unblocks them.
 func rebirth() *Fault {
 	setMask(^uint64(0))
+	// Should somebody kill both halves before the engine knows the pid, it reaps
+	// the second as a member of this group.
+	if _, e := raw(syscall.SYS_SETPGID, 0, 0); e != 0 {
+		return fault("setpgid", "", e)
+	}
 	var known [2]int32
 	if _, _, e := syscall.RawSyscall(syscall.SYS_PIPE2, uintptr(unsafe.Pointer(&known)), oCloexec, 0); e != 0 {
 		return fault("pipe", "", e)
