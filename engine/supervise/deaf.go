@@ -24,35 +24,60 @@ import (
 // as everywhere. Only where an edit is the reason, again and again, nobody waits
 // for what cannot come, see Hasten.
 
-// deaf reports whether the kernel drops sig on its way to a container's first
-// process.
-func deaf(pid int, sig unix.Signal) bool {
+// hearing is what becomes of a signal to a container's first process.
+type hearing int
+
+const (
+	hears hearing = iota // it gets it, or wants nothing of it
+	waits                // it is blocked: fetched by and by, or dropped when it is not any more
+	deaf                 // the kernel drops it
+)
+
+func hearingOf(pid int, sig unix.Signal) hearing {
 	if sig == unix.SIGKILL || sig == unix.SIGSTOP {
-		return false
+		return hears
 	}
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	return err == nil && drops(status, sig)
+	if err != nil {
+		return hears
+	}
+	return parseHearing(status, sig)
 }
 
-// drops is deaf for the text of /proc/PID/status.
-func drops(status []byte, sig unix.Signal) bool {
-	first, heard := false, false
+// parseHearing is hearingOf for the text of /proc/PID/status.
+func parseHearing(status []byte, sig unix.Signal) hearing {
+	first, blocked := false, false
 	for lines := bufio.NewScanner(bytes.NewReader(status)); lines.Scan(); {
 		key, value, _ := strings.Cut(lines.Text(), ":")
 		switch key {
 		case "NSpid":
 			pids := strings.Fields(value)
 			first = len(pids) > 1 && pids[len(pids)-1] == "1"
-		case "SigBlk", "SigIgn", "SigCgt": // blocked ones wait for the program to fetch them
+		case "SigBlk", "SigIgn", "SigCgt":
 			set, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
-			heard = heard || err == nil && set&(1<<(uint(sig)-1)) != 0
+			switch {
+			case err != nil || set&(1<<(uint(sig)-1)) == 0:
+			case key == "SigBlk": // comes before the others
+				blocked = true
+			default:
+				return hears
+			}
 		}
 	}
-	return first && !heard
+	switch {
+	case !first:
+		return hears
+	case blocked:
+		return waits
+	}
+	return deaf
 }
 
-// repeat sends sig to a process that was deaf to it, once it listens.
-func repeat(r *run, c *container.Container, sig unix.Signal) error {
+// repeat sends sig, which a process could not hear, once it listens. A process
+// that blocked it (a shell does so for a moment whenever it forks) may turn out
+// to be deaf; one that fetches it never does.
+func repeat(r *run, c *container.Container, sig unix.Signal, was hearing) error {
+	dropped := was == deaf
 	for delay := time.Millisecond; ; delay = min(delay*3/2, maxRepeatDelay) {
 		timer := time.NewTimer(delay)
 		select {
@@ -61,7 +86,13 @@ func repeat(r *run, c *container.Container, sig unix.Signal) error {
 			timer.Stop()
 			return nil
 		}
-		if !deaf(c.PID(), sig) {
+		switch hearingOf(c.PID(), sig) {
+		case deaf:
+			dropped = true
+		case hears:
+			if !dropped {
+				return nil
+			}
 			return ignoreGone(c.Signal(sig))
 		}
 	}

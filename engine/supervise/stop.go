@@ -45,11 +45,14 @@ func (u *Unit) stopLocked(ctx context.Context, timeout *compose.Duration) error 
 	limit := stopTimeout(&u.rec.Declared, timeout)
 	if c := r.stop(); c != nil {
 		sig := u.stopSignal()
-		if deaf(c.PID(), sig) {
+		how := hearingOf(c.PID(), sig)
+		if how == deaf {
 			limit = u.graceOfDeaf(limit)
-			go func() { u.m.warn(repeat(r, c, sig)) }()
 		}
 		u.m.warn(ignoreGone(c.Signal(sig)))
+		if how != hears {
+			go func() { u.m.warn(repeat(r, c, sig, how)) }()
+		}
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- u.finishStop(context.WithoutCancel(ctx), r, limit) }()
