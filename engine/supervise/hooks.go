@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"devstack/compose"
 	"devstack/engine/api"
 	"devstack/engine/container"
@@ -59,7 +57,7 @@ func (u *Unit) runHook(ctx context.Context, c *container.Container, h compose.Ho
 	}
 	exit, err := p.Wait(ctx)
 	if err != nil {
-		u.m.warn(ignoreGone(p.Signal(unix.SIGKILL)))
+		u.m.warn(p.KillTree())
 		exit, _ = p.Wait(context.WithoutCancel(ctx))
 	}
 	out.drain()
