@@ -288,6 +288,7 @@ func (e *Engine) watchRecord(project string) string {
 // recordWatch makes a detached watch survive the engine. The record has the
 // environment of who asked for it, as /proc has for its owner.
 func (e *Engine) recordWatch(req api.WatchRequest) error {
+	req.Since = time.Time{} // it is watched from now on
 	data, err := json.Marshal(req)
 	if err != nil {
 		return err

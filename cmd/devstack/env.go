@@ -26,6 +26,7 @@ type env struct {
 	signals *signals
 	// project is the one that was loaded last; report uses it to place errors.
 	project  *compose.Project
+	began    time.Time // when that load began
 	remotes  *remotes  // made by the first load
 	checkout *checkout // what the last load settled, until it is noted
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,7 @@ func (e *env) load(ctx context.Context, services ...string) (*compose.Project, e
 
 func (e *env) loadAs(ctx context.Context, o load.Options, services []string) (*compose.Project, error) {
 	o.Services = services
+	e.began = time.Now()
 	p, warnings, err := load.Load(ctx, o)
 	e.remark(warnings)
 	if err != nil {

@@ -52,7 +52,7 @@ func watchRequest(e *env, p *compose.Project, services []string) (api.WatchReque
 		files = p.Files // the copies: what lies elsewhere does not change
 	}
 	return api.WatchRequest{
-		Name: p.Name, Services: services, Credentials: e.credentials(),
+		Name: p.Name, Services: services, Credentials: e.credentials(), Since: e.began,
 		Load: api.LoadOptions{
 			Files: files, Cwd: e.cwd, ProjectDirectory: e.flags.directory, ProjectName: p.Name,
 			EnvFiles: e.flags.envFiles, Profiles: e.flags.profiles, Environ: e.environ,

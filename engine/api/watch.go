@@ -22,6 +22,9 @@ type WatchRequest struct {
 	Stop     bool           `json:"stop,omitempty"`     // end a detached watch
 	DryRun   bool           `json:"dry_run,omitempty"`  // only say what would be watched
 	Explain  string         `json:"explain,omitempty"`  // only say what this path would trigger
+	// Since is when the client read the project: what is edited after that is
+	// no part of what it had built before it asked for a watch.
+	Since time.Time `json:"since,omitzero"`
 	// Credentials are for builds and pulls.
 	Credentials Credentials `json:"credentials,omitzero"`
 	Lock        *Lock       `json:"lock,omitempty"`

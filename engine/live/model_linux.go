@@ -117,7 +117,7 @@ func (s *Session) alsoWatch(ctx context.Context, from Sources) error {
 // what is watched now and was not before may have changed since then.
 func (s *Session) reopen(ctx context.Context, p *compose.Project, from Sources, since time.Time) error {
 	s.lanes.Wait() // they commit to the watcher that goes
-	if err := s.open(ctx, p, from, since); err != nil {
+	if err := s.open(ctx, p, from, late{since: since}); err != nil {
 		return err
 	}
 	if running := s.o.Engine.Project(p.Name); running != nil && !since.IsZero() {

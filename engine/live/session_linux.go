@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -84,7 +85,7 @@ func Run(ctx context.Context, o Options, ready func(rules int)) error {
 			o.Engine.Warn(w.Close())
 		}
 	}()
-	if err := s.open(ctx, project, from, time.Time{}); err != nil {
+	if err := s.open(ctx, project, from, start(o.Request.Since)); err != nil {
 		return err
 	}
 	p := o.Engine.Project(project.Name)
@@ -135,7 +136,7 @@ func (s *Session) loop(ctx context.Context) error {
 }
 
 // open compiles the rules of a project and watches what they are about.
-func (s *Session) open(ctx context.Context, p *compose.Project, from Sources, since time.Time) error {
+func (s *Session) open(ctx context.Context, p *compose.Project, from Sources, late late) error {
 	rules, findings := Compile(p, from, s.o.Request, s.o.Engine.BaseImage)
 	for _, f := range findings {
 		s.report(api.WatchReport{Kind: api.WatchNotice, Service: f.Service, Text: findingText(f)})
@@ -149,7 +150,7 @@ func (s *Session) open(ctx context.Context, p *compose.Project, from Sources, si
 		return err
 	}
 	w, err := notify.Open(ctx, notify.Options{
-		Roots: rules.Roots(), State: filepath.Join(s.o.Dir, "index"), Since: since, Base: p.WorkingDir,
+		Roots: rules.Roots(), State: filepath.Join(s.o.Dir, "index"), Since: late.since, Late: late.counts(rules), Base: p.WorkingDir,
 		Notice: func(n notify.Notice) {
 			text := n.Text
 			if n.Hint != "" {
@@ -165,6 +166,25 @@ func (s *Session) open(ctx context.Context, p *compose.Project, from Sources, si
 	defer s.mu.Unlock()
 	s.project, s.from, s.rules, s.watcher, s.loops = p, from, rules, w, watch.NewDetector(p)
 	return nil
+}
+
+// late says what of that counts which changed before it was watched for the
+// first time.
+type late struct {
+	since   time.Time
+	rebuild bool // only what is rebuilt on: the rest is found by comparing
+}
+
+// start is for a session's beginning: images were built since.
+func start(since time.Time) late { return late{since, true} }
+
+func (l late) counts(rules *watch.Rules) func(string) bool {
+	if !l.rebuild {
+		return nil
+	}
+	return func(path string) bool {
+		return slices.ContainsFunc(rules.Match(path), func(h watch.Hit) bool { return h.Rule.Action == watch.Rebuild })
+	}
 }
 
 // Compile makes the rules that a request asks for.

@@ -16,8 +16,9 @@ type Options struct {
 	// tree as it is at Open is where changes begin.
 	State string
 	// Since, if set, makes files of which nothing is known changes if they were
-	// written after it.
+	// written after it, and Late says so of their path; nil: of any.
 	Since time.Time
+	Late  func(path string) bool
 	// Notice takes remarks for the user; may be nil. It is called from the
 	// watcher's goroutine.
 	Notice func(Notice)

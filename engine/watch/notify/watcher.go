@@ -84,7 +84,7 @@ func Open(ctx context.Context, o Options) (*Watcher, error) {
 		told: map[string]bool{},
 	}
 	w.scan = scanner{was: w.was, watch: w.watch, unwatch: w.unwatch, added: w.wasAdded, unreadable: w.unreadable}
-	w.scan.since, w.scan.late = o.Since, func(r *root, rel string) { w.before[spot{r, rel}] = entry{} }
+	w.scan.since, w.scan.late = o.Since, w.late
 	if real, err := filepath.EvalSymlinks(o.Base); err == nil && o.Base != "" {
 		w.o.Base = real
 	}
@@ -267,6 +267,13 @@ func (w *Watcher) was(r *root, rel string, e entry) {
 	at := spot{r, rel}
 	if _, ok := w.before[at]; !ok {
 		w.before[at] = e
+	}
+}
+
+// late takes a path that changed before it was watched.
+func (w *Watcher) late(r *root, rel string) {
+	if w.o.Late == nil || w.o.Late(r.shown(rel)) {
+		w.before[spot{r, rel}] = entry{}
 	}
 }
 

@@ -253,9 +253,13 @@ func TestSince(t *testing.T) {
 	begin := time.Now()
 	w := open(t, notify.Options{Roots: roots(dir), Since: begin.Add(-time.Hour)})
 	expect(t, w, "old created")
-	w = open(t, notify.Options{Roots: roots(dir), Since: begin.Add(time.Hour)})
-	write(t, dir+"/new", "1")
-	expect(t, w, "new created")
+	for _, o := range []notify.Options{{Since: begin.Add(time.Hour)}, {Since: begin.Add(-time.Hour), Late: func(p string) bool { return p != dir+"/old" }}} {
+		o.Roots = roots(dir)
+		w := open(t, o)
+		write(t, dir+"/new", "1")
+		expect(t, w, "new created")
+		must(t, os.Remove(dir+"/new"))
+	}
 }
 
 // TestState finds what changed while nobody watched, and what was reported
