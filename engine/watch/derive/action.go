@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// action is what follows a copy into the running service.
-func (d *deriver) action() string {
+// action is what follows a copy to target into the running service.
+func (d *deriver) action(target string) string {
 	if d.in.Options.Action != "" {
 		return d.in.Options.Action
 	}
@@ -15,10 +15,28 @@ func (d *deriver) action() string {
 	if len(words) == 3 && words[1] == "-c" {
 		words = strings.Fields(words[2])
 	}
-	if interpreted(words) && !reloads(words) {
+	switch {
+	case reloads(words):
+		return syncAction
+	case interpreted(words), within("/etc", target):
 		return restartAction
+	case len(words) > 0 && strings.Contains(words[0], "/") && within(target, d.absolute(words[0])):
+		return restartAction // the program itself
 	}
 	return syncAction
+}
+
+// absolute is a path of the container as its program sees it.
+func (d *deriver) absolute(p string) string {
+	if path.IsAbs(p) {
+		return path.Clean(p)
+	}
+	return path.Join(d.workingDir, p)
+}
+
+// within says whether a path is dir or in it.
+func within(dir, p string) bool {
+	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
 }
 
 // interpreted says whether a command runs code that it reads once.

@@ -87,6 +87,8 @@ type deriver struct {
 	needed  []*dockerfile.Stage
 	plans   map[*dockerfile.Stage]dockerfile.Plan
 	command []string // of the service, with its entrypoint
+	// workingDir is where it runs.
+	workingDir string
 
 	rebuilds, syncs []Rule
 	manifests       []string // absolute patterns that are rebuilt on
@@ -122,6 +124,7 @@ func (d *deriver) evaluate() error {
 		}
 	}
 	c := d.plans[d.target].State.Image.Config
+	d.workingDir = c.WorkingDir
 	d.command = append(append(d.command, or(d.in.Entrypoint, c.Entrypoint)...), or(d.in.Command, c.Cmd)...)
 	return nil
 }
@@ -299,7 +302,7 @@ func (d *deriver) sync(r Rule, target string, manifests []manifest) {
 		d.rebuilds = append(d.rebuilds, rebuild)
 		d.manifests = append(d.manifests, filepath.Join(r.Path, "**", m.name))
 	}
-	r.Action, r.Target = d.action(), target
+	r.Action, r.Target = d.action(target), target
 	d.syncs = append(d.syncs, r)
 }
 

@@ -14,7 +14,7 @@ func derived(t *testing.T, in Input) string {
 	in.Context, in.Name = "/p", "/p/Dockerfile"
 	in.Text = []byte(strings.ReplaceAll(string(in.Text), "\t", ""))
 	if in.IsDir == nil {
-		in.IsDir = func(p string) (bool, bool) { return filepath.Ext(p) == "", true }
+		in.IsDir = func(p string) (bool, bool) { return filepath.Ext(p) == "" && filepath.Base(p) != "server", true }
 	}
 	rules, remarks, err := Rules(in)
 	if err != nil {
@@ -71,6 +71,18 @@ rebuild /p include **/.npmrc ignore /p/test | COPY --chown=node . /srv (Dockerfi
 sync /p -> /srv ignore /p/test /p/schema.prisma /p/**/package.json /p/**/package-lock.json /p/**/npm-shrinkwrap.json /p/**/.npmrc | COPY --chown=node . /srv (Dockerfile:3)
 `,
 		},
+		"a program, what it serves, its settings": {
+			Input{Text: []byte(`FROM nginx
+				WORKDIR /srv
+				COPY nginx.conf /etc/nginx/nginx.conf
+				COPY html /usr/share/nginx/html
+				COPY bin/server bin/
+				ENTRYPOINT ["bin/server"]`)},
+			`sync+restart /p/nginx.conf -> /etc/nginx/nginx.conf | COPY nginx.conf /etc/nginx/nginx.conf (Dockerfile:3)
+sync /p/html -> /usr/share/nginx/html | COPY html /usr/share/nginx/html (Dockerfile:4)
+sync+restart /p/bin/server -> /srv/bin/server | COPY bin/server bin/ (Dockerfile:5)
+`,
+		},
 		"go, two stages": {
 			Input{Text: []byte(`FROM golang AS build
 				WORKDIR /src
@@ -89,8 +101,8 @@ rebuild /p/go.sum | COPY go.mod go.sum ./ (Dockerfile:3), which the image is mad
 rebuild /p | COPY . . (Dockerfile:5), which the image is made from
 rebuild /p/tools | RUN --mount=type=bind,source=tools,target=/tools go build -o /out/app . (Dockerfile:6)
 sync /p/static -> /static | COPY static /static/ (Dockerfile:9)
-sync /p/conf/*.yaml -> /etc/app | COPY conf/*.yaml /etc/app/ (Dockerfile:10)
-sync /p/conf/app.toml -> /etc/app.toml | COPY conf/app.toml /etc/app.toml (Dockerfile:11)
+sync+restart /p/conf/*.yaml -> /etc/app | COPY conf/*.yaml /etc/app/ (Dockerfile:10)
+sync+restart /p/conf/app.toml -> /etc/app.toml | COPY conf/app.toml /etc/app.toml (Dockerfile:11)
 `,
 		},
 		"what is compiled in place, and what is left": {

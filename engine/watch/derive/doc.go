@@ -8,8 +8,9 @@
 //	rebuild_on                                   -> rebuild, and no sync
 //
 // Whether a synced service has to be restarted is guessed from its command:
-// interpreters without a reloader need it, everything else serves from disk
-// or reloads by itself. x-devstack.watch.action overrides the guess.
+// interpreters without a reloader need it, and so does what goes to /etc or is
+// the program itself; everything else serves from disk or reloads by itself.
+// x-devstack.watch.action overrides the guess.
 //
 // Where the Dockerfile leaves doubt the answer is rebuild: slower, and never
 // wrong.
