@@ -52,7 +52,6 @@ func key(path string) string {
 
 // skip leaves out what no rule wants.
 func skip(top string, members []*scope) func(string, bool) bool {
-	// Rules that share all their patterns ask the same.
 	return func(rel string, dir bool) bool {
 		path := filepath.Join(top, filepath.FromSlash(rel))
 		for _, s := range members {

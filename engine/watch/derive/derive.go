@@ -64,6 +64,9 @@ func Rules(in Input) ([]Rule, []string, error) {
 		return nil, nil, err
 	}
 	for _, pattern := range in.Options.RebuildOn {
+		if !strings.HasPrefix(pattern, "!") {
+			pattern = strings.TrimPrefix(path.Clean("/"+pattern), "/") // not out of the context
+		}
 		r := Rule{Path: in.Context, Action: rebuildAction, Include: []string{pattern}, From: "x-devstack.watch.rebuild_on: " + pattern}
 		if !strings.HasPrefix(pattern, "!") && !strings.ContainsAny(in.Context, "*?[") {
 			// As a path it leaves the rest of the context unwatched.

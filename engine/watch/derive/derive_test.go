@@ -219,3 +219,25 @@ func TestParseOptions(t *testing.T) {
 		}
 	}
 }
+
+// FuzzRules reads any Dockerfile: what it derives is in the context and says
+// where it goes.
+func FuzzRules(f *testing.F) {
+	f.Add("FROM python\nWORKDIR /app\nCOPY requirements.txt .\nRUN pip install -r requirements.txt\nCOPY . .\nCMD python app.py", "*.lock")
+	f.Add("FROM a AS b\nADD --exclude=*.go --parents x/./y* z [\"/a b\"] /d/\nFROM b\nCOPY --from=b / /\nRUN <<E\nx\nE", "!x")
+	f.Add("FROM x", "../y")
+	f.Fuzz(func(t *testing.T, text, pattern string) {
+		rules, _, err := Rules(Input{Context: "/p", Name: "/p/Dockerfile", Text: []byte(text), Options: Options{Auto: true, RebuildOn: []string{pattern}, Ignore: []string{pattern}}})
+		if err != nil {
+			return
+		}
+		for _, r := range rules {
+			if r.Path != "/p" && !strings.HasPrefix(r.Path, "/p/") {
+				t.Errorf("path %q of %s", r.Path, r.From)
+			}
+			if copies := r.Action != rebuildAction; copies != strings.HasPrefix(r.Target, "/") {
+				t.Errorf("%s to %q (%s)", r.Action, r.Target, r.From)
+			}
+		}
+	})
+}
