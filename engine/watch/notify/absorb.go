@@ -69,8 +69,13 @@ func (w *Watcher) absorb(now time.Time) (wait, written time.Duration) {
 			wait = max(wait, returns-age)
 		case busy:
 			written = writePause
+			s.waited = true
+			w.dirty[p] = s
 		default:
 			delete(w.dirty, p)
+			if s.waited {
+				w.stillOpen(p, now)
+			}
 		}
 	}
 	return wait, written
@@ -181,6 +186,7 @@ func (w *Watcher) lookAtAll() {
 	w.connect()
 	clear(w.dirty)
 	clear(w.lost)
+	clear(w.open)
 	for _, r := range w.roots {
 		for _, a := range r.anchors {
 			delete(w.anchors, a)

@@ -12,7 +12,8 @@
 // burst, so that a checkout of thousands of files is one Batch; while git
 // holds its index.lock the burst is not over. A file that is gone or empty is
 // given some milliseconds to come back: editors save like that. One that
-// somebody has open for writing is waited for while it is written.
+// somebody has open for writing is waited for while it is written, and read
+// again until it is closed.
 //
 // Directories that Root.Skip names are neither watched nor read. Where the
 // kernel's limit on watches is reached there is a notice, and the rest is

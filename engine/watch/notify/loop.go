@@ -177,8 +177,12 @@ func (w *Watcher) settle() time.Duration {
 	if w.gitBusy(now) {
 		return gitPause
 	}
+	again := w.reread(now)
 	w.prepare()
-	return written
+	if written > 0 && (again == 0 || written < again) {
+		again = written
+	}
+	return again
 }
 
 // gitBusy says whether git is at work on a root that has changes.

@@ -32,6 +32,7 @@ type Watcher struct {
 	anchors map[anchor][]*root
 	dirty   map[string]suspect // real paths that events named
 	lost    map[*root]suspect  // to be located again
+	open    map[string]opened  // real paths that were reported and may be written without an event
 	all     bool               // events were lost: look at everything
 	burst   burst
 	before  map[spot]entry // what changed paths were when they were reported last
@@ -48,9 +49,10 @@ type Watcher struct {
 
 // suspect is a path to look at.
 type suspect struct {
-	since time.Time // the first event
-	last  time.Time
-	deep  bool // it was created, renamed or removed: a directory may be another
+	since  time.Time // the first event
+	last   time.Time
+	waited bool // for somebody to close it
+	deep   bool // it was created, renamed or removed: a directory may be another
 }
 
 // spot is a path of the index.
@@ -81,7 +83,7 @@ func Open(ctx context.Context, o Options) (*Watcher, error) {
 	w := &Watcher{
 		o: o, out: make(chan watch.Batch), ask: make(chan func()), done: make(chan struct{}),
 		anchors: map[anchor][]*root{}, dirty: map[string]suspect{}, lost: map[*root]suspect{}, before: map[spot]entry{},
-		told: map[string]bool{},
+		open: map[string]opened{}, told: map[string]bool{},
 	}
 	w.scan = scanner{was: w.was, watch: w.watch, unwatch: w.unwatch, added: w.wasAdded, unreadable: w.unreadable}
 	w.scan.since, w.scan.late = o.Since, w.late

@@ -205,6 +205,25 @@ func TestGrowing(t *testing.T) {
 	expect(t, w, "f changed")
 }
 
+// TestMapped writes into memory that is a file, of which there is no event.
+func TestMapped(t *testing.T) {
+	dir := memory(t)
+	w := open(t, notify.Options{Roots: roots(dir)})
+	f, err := os.Create(dir + "/f")
+	must(t, err)
+	defer f.Close()
+	must(t, f.Truncate(4096))
+	data, err := syscall.Mmap(int(f.Fd()), 0, 4096, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	must(t, err)
+	expect(t, w, "f created")
+	copy(data, "one")
+	expect(t, w, "f changed")
+	copy(data, "two")
+	must(t, syscall.Munmap(data))
+	must(t, f.Close())
+	expect(t, w, "f changed")
+}
+
 // TestUnreadable takes from somebody who is not root what is to be read, and
 // gives it back.
 func TestUnreadable(t *testing.T) {
