@@ -255,16 +255,16 @@ func (e *Engine) explainWatch(ctx context.Context, req api.WatchRequest) (api.Wa
 		return api.WatchResult{}, err
 	}
 	rules, findings := live.Compile(p, from, req, liveEngine{e}.BaseImage)
-	if req.Explain != "" {
-		path := req.Explain
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(req.Load.Cwd, path)
-		}
-		return api.WatchResult{Text: rules.Explain(path).String()}, nil
-	}
 	var b bytes.Buffer
 	for _, f := range findings {
 		fmt.Fprintf(&b, "%s\n", f.Message)
+	}
+	if req.Explain != "" {
+		path := filepath.Clean(req.Explain)
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(req.Load.Cwd, path)
+		}
+		return api.WatchResult{Text: b.String() + rules.Explain(path).String()}, nil
 	}
 	for _, r := range rules.All() {
 		fmt.Fprintf(&b, "%s  %s", r.Name(), r.Path)
