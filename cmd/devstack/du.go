@@ -57,7 +57,7 @@ func printUsage(e *env, u api.DiskUsageResult) error {
 		}
 		kinds = append(kinds, []string{k.Kind, strconv.Itoa(k.Count), strconv.Itoa(k.Active), render.Size(k.Bytes), reclaimable})
 	}
-	if err := render.Table(e.stdout, []string{"TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"}, kinds); err != nil {
+	if err := render.Table(e.tables(), []string{"TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"}, kinds); err != nil {
 		return err
 	}
 	for _, p := range u.Projects {
@@ -69,5 +69,5 @@ func printUsage(e *env, u api.DiskUsageResult) error {
 		return nil
 	}
 	fmt.Fprintln(e.stdout)
-	return render.Table(e.stdout, []string{"PROJECT", "IMAGES", "CONTAINERS", "VOLUMES", "BUILD CACHE"}, projects)
+	return render.Table(e.tables(), []string{"PROJECT", "IMAGES", "CONTAINERS", "VOLUMES", "BUILD CACHE"}, projects)
 }

@@ -84,7 +84,7 @@ func runImages(ctx context.Context, e *env, services []string, format string, qu
 	if format == "json" {
 		return json.NewEncoder(e.stdout).Encode(rows)
 	}
-	return render.WideTable(e.stdout, []string{"CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREATED"}, cells)
+	return render.WideTable(e.tables(), []string{"CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREATED"}, cells)
 }
 
 // images asks the engine; without one nothing uses any.

@@ -115,7 +115,7 @@ func printProjects(e *env, projects []api.LsResult, format string, quiet bool) e
 	case format == "json":
 		return json.NewEncoder(e.stdout).Encode(rows)
 	case format == "table":
-		return render.WideTable(e.stdout, []string{"NAME", "STATUS", "CONFIG FILES"}, cells)
+		return render.WideTable(e.tables(), []string{"NAME", "STATUS", "CONFIG FILES"}, cells)
 	}
 	return fmt.Errorf("format value %q could not be parsed", format)
 }

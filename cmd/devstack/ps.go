@@ -120,5 +120,9 @@ func (o *psOptions) print(e *env, containers []api.Container) error {
 	for i, c := range containers {
 		rows[i] = render.Row(c, now, !o.noTrim)
 	}
-	return render.Containers(e.stdout, o.format, rows)
+	out := e.tables()
+	if o.noTrim {
+		out = e.stdout
+	}
+	return render.Containers(out, o.format, rows)
 }

@@ -141,7 +141,7 @@ func (o *statsOptions) print(e *env, before, now []api.ContainerStats) error {
 	headers := []string{"CONTAINER ID", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"}
 	switch o.format {
 	case "", "table":
-		return render.Table(e.stdout, headers, cells)
+		return render.Table(e.tables(), headers, cells)
 	case "json":
 		return render.JSONLines(e.stdout, rows)
 	}

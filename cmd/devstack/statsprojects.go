@@ -58,7 +58,7 @@ func (o *statsOptions) printProjects(e *env, before, now []api.ContainerStats) e
 	if o.format == "json" {
 		return render.JSONLines(e.stdout, rows)
 	}
-	return render.Table(e.stdout, []string{"PROJECT", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"}, cells)
+	return render.Table(e.tables(), []string{"PROJECT", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"}, cells)
 }
 
 // printSums adds up what the containers of each project use.
@@ -87,5 +87,5 @@ func (o *statsOptions) printSums(e *env, before, now []api.ContainerStats) error
 	if o.format == "json" {
 		return render.JSONLines(e.stdout, rows)
 	}
-	return render.Table(e.stdout, []string{"PROJECT", "CONTAINERS", "CPU %", "MEM USAGE", "NET I/O", "BLOCK I/O", "PIDS"}, cells)
+	return render.Table(e.tables(), []string{"PROJECT", "CONTAINERS", "CPU %", "MEM USAGE", "NET I/O", "BLOCK I/O", "PIDS"}, cells)
 }

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/term"
 
+	"devstack/cmd/devstack/render"
 	"devstack/engine/api"
 )
 
@@ -26,6 +27,15 @@ func terminalSize(stream any) (cols, rows int) {
 		}
 	}
 	return 80, 24
+}
+
+// tables is standard output, where tables are made as wide as a terminal is.
+func (e *env) tables() io.Writer {
+	if !isTerminal(e.stdout) {
+		return e.stdout
+	}
+	cols, _ := terminalSize(e.stdout)
+	return render.Fit(e.stdout, cols)
 }
 
 func ttySize(stream io.Writer) api.TTYSize {

@@ -48,7 +48,7 @@ func runTop(ctx context.Context, e *env, services []string) error {
 			})
 		}
 	}
-	return render.Table(e.stdout, []string{"SERVICE", "#", "UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"}, rows)
+	return render.Table(e.tables(), []string{"SERVICE", "#", "UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"}, rows)
 }
 
 // startTime is a time as `ps -ef` has it: of today, or the day.

@@ -87,7 +87,7 @@ func runVolumes(ctx context.Context, e *env, services []string, format string, q
 	case quiet:
 		return nil
 	case format == "" || format == "table":
-		return render.Table(e.stdout, []string{"DRIVER", "VOLUME NAME"}, cells)
+		return render.Table(e.tables(), []string{"DRIVER", "VOLUME NAME"}, cells)
 	case format == "json":
 		return render.JSONLines(e.stdout, rows)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"devstack/engine/api"
 )
@@ -79,6 +80,31 @@ func TestEllipsis(t *testing.T) {
 	}{{"abc", 3, "abc"}, {"abcd", 3, "ab…"}, {"äöüß", 3, "äö…"}, {"ab", 1, "…"}, {"ab", 0, "ab"}} {
 		if got := Ellipsis(tt.text, tt.n); got != tt.want {
 			t.Errorf("Ellipsis(%q, %d) = %q, want %q", tt.text, tt.n, got, tt.want)
+		}
+	}
+}
+
+func TestTablesFitTheTerminal(t *testing.T) {
+	headers := []string{"NAME", "IMAGE", "COMMAND", "PORTS"}
+	rows := [][]string{
+		{"a-long-name-of-a-container-1", "registry.example/team/product/image:1.2.3", "\"sleep\"", "127.0.0.1:8080->80/tcp"},
+		{"b-1", "ü", strings.Repeat("x", 30), ""},
+	}
+	for _, cols := range []int{200, 100, 80, 10} {
+		var b bytes.Buffer
+		if err := Table(Fit(&b, cols), headers, rows); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(b.String()) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, " \n")); n > cols && cols > 70 {
+				t.Errorf("%d columns: a line of %d:\n%s", cols, n, line)
+			}
+		}
+		if !strings.Contains(b.String(), rows[0][0]) {
+			t.Errorf("%d columns: the name is cut:\n%s", cols, b.String())
+		}
+		if whole := strings.Contains(b.String(), rows[0][1]); whole != (cols == 200) {
+			t.Errorf("%d columns: the image is whole: %v", cols, whole)
 		}
 	}
 }

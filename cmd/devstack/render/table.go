@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"text/template"
+	"unicode/utf8"
 )
 
 // Table writes rows under headers, columns aligned as Docker aligns them.
@@ -22,7 +23,60 @@ func WideTable(w io.Writer, headers []string, rows [][]string) error {
 	return table(w, 20, headers, rows)
 }
 
+// Fit makes tables that are written to w no wider than a terminal of cols
+// columns, as far as they can be.
+func Fit(w io.Writer, cols int) io.Writer { return fitted{w, cols} }
+
+type fitted struct {
+	io.Writer
+	cols int
+}
+
+// gap stands between columns; narrowest is what a column is cut to at most.
+const gap, narrowest = 3, 10
+
+// fit cuts the widest columns but the first, which has the names.
+func fit(cols, minWidth int, headers []string, rows [][]string) [][]string {
+	widths := make([]int, len(headers))
+	for i, h := range headers {
+		widths[i] = utf8.RuneCountInString(h)
+		for _, r := range rows {
+			widths[i] = max(widths[i], utf8.RuneCountInString(r[i]))
+		}
+	}
+	total := func() int {
+		n := widths[len(widths)-1]
+		for _, w := range widths[:len(widths)-1] {
+			n += max(w+gap, minWidth)
+		}
+		return n
+	}
+	for total() > cols {
+		widest := 0
+		for i := 1; i < len(widths); i++ {
+			if widths[i] > max(narrowest, utf8.RuneCountInString(headers[i])) && (widest == 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest == 0 {
+			break
+		}
+		widths[widest]--
+	}
+	out := make([][]string, len(rows))
+	for i, r := range rows {
+		out[i] = slices.Clone(r)
+		for j := range r {
+			out[i][j] = Ellipsis(r[j], widths[j])
+		}
+	}
+	return out
+}
+
 func table(w io.Writer, minWidth int, headers []string, rows [][]string) error {
+	if f, ok := w.(fitted); ok {
+		rows = fit(f.cols, minWidth, headers, rows)
+	}
 	tw := tabwriter.NewWriter(w, minWidth, 1, 3, ' ', 0)
 	fmt.Fprintln(tw, strings.Join(headers, "\t"))
 	for _, r := range rows {
