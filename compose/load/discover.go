@@ -207,6 +207,9 @@ func (ld *loader) projectName(docs []parsed, paths []string) (string, error) {
 		explicit, from = ld.env["COMPOSE_PROJECT_NAME"], "COMPOSE_PROJECT_NAME"
 	}
 	if explicit != "" {
+		if ld.opts.ProjectName == "" && !ld.inEnviron("COMPOSE_PROJECT_NAME") && CheckName(explicit, from) == nil {
+			explicit = ld.renamed(explicit, paths) // .env is a file as the others are
+		}
 		return explicit, CheckName(explicit, from)
 	}
 	named := ""
@@ -234,9 +237,7 @@ func (ld *loader) projectName(docs []parsed, paths []string) (string, error) {
 	if name == "" {
 		return "", fmt.Errorf("project name must not be empty: nothing of %q can be used; set name: in the project file or use -p", named)
 	}
-	if ld.opts.Rename != nil && len(paths) > 0 {
-		name = ld.opts.Rename(name, paths[0])
-	}
+	name = ld.renamed(name, paths)
 	return name, fits(name, "name or the project directory")
 }
 
@@ -247,6 +248,19 @@ func CheckName(name, from string) error {
 		return fmt.Errorf("invalid project name %q in %s: it must consist of lower-case letters, digits, hyphens and underscores, and begin with a letter or digit", name, from)
 	}
 	return fits(name, from)
+}
+
+// renamed gives whoever loads the last word on a name that files have given.
+func (ld *loader) renamed(name string, paths []string) string {
+	if ld.opts.Rename == nil || len(paths) == 0 {
+		return name
+	}
+	return ld.opts.Rename(name, paths[0])
+}
+
+// inEnviron says that a variable is the caller's, and not of a file.
+func (ld *loader) inEnviron(name string) bool {
+	return slices.ContainsFunc(ld.opts.Environ, func(kv string) bool { return strings.HasPrefix(kv, name+"=") && kv != name+"=" })
 }
 
 // fits refuses a project name that the names made of it would not fit into.

@@ -22,8 +22,8 @@ type Options struct {
 	Services         []string  // services named on the command line: their profiles become active
 	Environ          []string  // as os.Environ gives it
 	Stdin            io.Reader // what "-" reads
-	// Rename has the last word on a name that neither -p nor COMPOSE_PROJECT_NAME
-	// gives; file is the first project file.
+	// Rename has the last word on a name that comes from files, and neither from
+	// -p nor from the environment; file is the first project file.
 	Rename func(name, file string) string
 	Remote Remote // gets files that lie elsewhere; nil: there are none
 	// Lenient makes warnings of faults outside the project files (a missing

@@ -231,7 +231,8 @@ func TestLastWordsOfAnEngineThatDidNotListen(t *testing.T) {
 	}
 }
 
-// What an engine dropped is closed when the guard answers its sync.
+// What an engine dropped is closed when the guard answers its sync; what it has
+// given is not sent back.
 func TestSync(t *testing.T) {
 	g, end := rig(t)
 	engine, err := syscall.Dup(end)
@@ -250,6 +251,11 @@ func TestSync(t *testing.T) {
 		defer close(l.done)
 		l.hear(false)
 	}()
+	// What stays with the guard does not come back.
+	if err := l.Keep("stays", l.file); err != nil {
+		t.Fatal(err)
+	}
+	g.receive()
 	files := count(t)
 	for range 3 {
 		if err := l.Keep("port", l.file); err != nil {

@@ -60,7 +60,8 @@ func (g *guard) send() {
 		}
 		g.unsent.welcome = true
 	}
-	for ; g.unsent.kept < len(g.kept); g.unsent.kept++ {
+	// What this engine has given itself it does not need back.
+	for ; !g.unsent.ready && g.unsent.kept < len(g.kept); g.unsent.kept++ {
 		k := g.kept[g.unsent.kept]
 		if !g.sendPacket(named(opKept, k.name), k.fd) {
 			return

@@ -211,6 +211,7 @@ func (m *Machine) openPort(ctx context.Context, spec network.PublishSpec, others
 	was, open := m.ports.open[spec.Key]
 	if open && others != nil {
 		spec.HostPort, spec.HostPortEnd = was.HostPort, was.HostPort
+		others = &alternatives{key: spec.Key} // where it is open counts, not where it was
 	}
 	// It may have been automatic until now.
 	if moved := open && others == nil && spec.HostPort != 0 && (was.HostPort < spec.HostPort || was.HostPort > max(spec.HostPort, spec.HostPortEnd)); moved {
