@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"devstack/compose/load"
 	"devstack/engine/api/client"
@@ -66,6 +67,10 @@ func (e *env) keepName(project string) error {
 	return nil
 }
 
+// patienceForNames bounds the question who is there: verbs that need no engine
+// do not wait for one that is stuck.
+const patienceForNames = 2 * time.Second
+
 func (e *env) checkoutNote(name, file string) string {
 	sum := sha256.Sum256([]byte(name + "\x00" + resolved(file)))
 	return filepath.Join(e.roots().Data, "checkouts", hex.EncodeToString(sum[:12]))
@@ -74,6 +79,8 @@ func (e *env) checkoutNote(name, file string) string {
 // projectFiles are the first files of the projects that have containers. An
 // engine that does not run is not started for it.
 func (e *env) projectFiles(ctx context.Context) map[string]string {
+	ctx, cancel := context.WithTimeout(ctx, patienceForNames)
+	defer cancel()
 	c, err := client.Dial(ctx, e.clientOptions(false))
 	if err != nil {
 		return nil // whatever it is, who needs the engine will say it

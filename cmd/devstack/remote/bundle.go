@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"gopkg.in/yaml.v3"
 
@@ -263,6 +264,14 @@ func replace(data []byte, edits []edit) ([]byte, error) {
 		}
 		runes := []rune(string(lines[e.node.Line-1]))
 		from := e.node.Column - 1
+		for from < len(runes) && (runes[from] == '&' || runes[from] == '!') { // an anchor, a tag
+			for from < len(runes) && !unicode.IsSpace(runes[from]) {
+				from++
+			}
+			for from < len(runes) && unicode.IsSpace(runes[from]) {
+				from++
+			}
+		}
 		width := scalarWidth(runes[from:], e.node)
 		if width < 0 {
 			return nil, fmt.Errorf("line %d: the path has to stand on one line", e.node.Line)
@@ -275,6 +284,9 @@ func replace(data []byte, edits []edit) ([]byte, error) {
 // scalarWidth is how many characters a scalar takes, -1 for one that goes on
 // in the next line.
 func scalarWidth(at []rune, n *yaml.Node) int {
+	if len(at) == 0 {
+		return -1
+	}
 	switch n.Style &^ yaml.TaggedStyle {
 	case yaml.SingleQuotedStyle, yaml.DoubleQuotedStyle:
 		quote := at[0]
