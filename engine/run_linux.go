@@ -1,12 +1,14 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -88,7 +90,7 @@ func (e *Engine) prepareRun(ctx context.Context, req api.RunRequest, emit func(a
 	}
 	up := &up{e: e, p: p, emit: emit, req: &api.UpRequest{
 		Project: req.Project, Meta: req.Meta, Services: append(slices.Clone(deps), req.Service), NoDeps: true, Pull: req.Pull, Build: req.Build, Credentials: req.Credentials, Lock: req.Lock,
-		Scale: scale, NoRecreate: req.NoRecreate,
+		Scale: scale, NoRecreate: req.NoRecreate, Separator: req.Separator,
 		RemoveOrphans: req.RemoveOrphans, IgnoreOrphans: req.IgnoreOrphans,
 	}}
 	pl, err := up.plan(ctx)
@@ -115,7 +117,7 @@ func (e *Engine) prepareRun(ctx context.Context, req api.RunRequest, emit func(a
 	s.TTY, s.StdinOpen = req.TTY, req.Stdin
 	name := req.ContainerName
 	if name == "" {
-		name = fmt.Sprintf("%s-%s-run-%s", p.Name, req.Service, shortID())
+		name = strings.Join([]string{p.Name, req.Service, "run", shortID()}, cmp.Or(req.Separator, "-"))
 	}
 	s.ContainerName = ""
 	return p.Create(ctx, supervise.Birth{

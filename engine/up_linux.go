@@ -113,6 +113,7 @@ func (u *up) plan(ctx context.Context) (*plan.Plan, error) {
 		Hashes: u.hashes, Digests: map[string]string{}, Scale: u.req.Scale,
 		NoStart: u.req.NoStart, ForceRecreate: u.req.ForceRecreate, NoRecreate: u.req.NoRecreate,
 		AlwaysRecreateDeps: u.req.AlwaysRecreateDeps, RemoveOrphans: u.req.RemoveOrphans,
+		Separator: u.req.Separator,
 	}
 	for name, img := range u.images {
 		d.Digests[name] = string(img.ID)

@@ -8,8 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"devstack/compose/load"
 )
 
 // verb is a command and how to make it. Building cobra commands with their
@@ -116,9 +114,6 @@ func newRootCmd(e *env) *cobra.Command {
 	}
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		format := cmd.Flags().Lookup("format")
-		if e.flags.compat {
-			e.remark([]load.Diagnostic{{Severity: load.SeverityWarning, Message: "--compatibility has no effect: names of containers keep their hyphens"}})
-		}
 		e.flags.jsonOutput = format != nil && format.Value.String() == "json"
 		return e.adopt(nil)
 	}

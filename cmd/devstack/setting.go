@@ -60,6 +60,15 @@ func (e *env) orphans(p *compose.Project, f *pflag.FlagSet, remove bool) (orphan
 	return o, nil
 }
 
+// separator stands in names of new containers: --compatibility and
+// COMPOSE_COMPATIBILITY want that of Compose v1.
+func (e *env) separator(p *compose.Project) string {
+	if e.flags.compat || e.settingBool(p, "COMPOSE_COMPATIBILITY") {
+		return "_"
+	}
+	return ""
+}
+
 // addAutoPorts declares --auto-ports.
 func addAutoPorts(f *pflag.FlagSet, auto *bool) {
 	f.BoolVar(auto, "auto-ports", false, "Where a published port is taken, publish at another one, the same every time (also: DEVSTACK_AUTO_PORTS=1)")

@@ -110,7 +110,12 @@ func (s *session) attachTo(names []string) {
 }
 
 // shortName is a container's name without its project: "web-1".
-func shortName(project, name string) string { return strings.TrimPrefix(name, project+"-") }
+func shortName(project, name string) string {
+	if short, ok := strings.CutPrefix(name, project+"_"); ok {
+		return short
+	}
+	return strings.TrimPrefix(name, project+"-")
+}
 
 // loop follows the containers until they have all exited, a container's exit
 // ends the session, or the user does.

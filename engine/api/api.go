@@ -156,6 +156,7 @@ type UpRequest struct {
 	RenewAnonVolumes   bool              `json:"renew_anon_volumes,omitempty"`
 	RemoveOrphans      bool              `json:"remove_orphans,omitempty"`
 	IgnoreOrphans      bool              `json:"ignore_orphans,omitempty"` // say nothing of them
+	Separator          string            `json:"separator,omitempty"`      // in names of new containers; "": a hyphen
 	Parallel           int               `json:"parallel,omitempty"`       // most operations at once; 0: no limit
 	Scale              map[string]int    `json:"scale,omitempty"`
 	Build              bool              `json:"build,omitempty"`    // even if the image is there
@@ -403,6 +404,7 @@ type RunRequest struct {
 	Remove        bool             `json:"remove,omitempty"`
 	NoDeps        bool             `json:"no_deps,omitempty"`
 	NoRecreate    bool             `json:"no_recreate,omitempty"` // of dependencies
+	Separator     string           `json:"separator,omitempty"`   // as of an UpRequest
 	UseAliases    bool             `json:"use_aliases,omitempty"`
 	RemoveOrphans bool             `json:"remove_orphans,omitempty"`
 	IgnoreOrphans bool             `json:"ignore_orphans,omitempty"`

@@ -53,7 +53,7 @@ func asDeclared(d Desired) Observed {
 		s := d.Project.Services[name]
 		for n := 1; n <= d.replicas(name); n++ {
 			o.Containers = append(o.Containers, Container{
-				ID: name + string(rune('0'+n)), Name: ContainerName(d.Project.Name, &s, n), Service: name, Number: n,
+				ID: name + string(rune('0'+n)), Name: d.containerName(&s, n), Service: name, Number: n,
 				State: api.StateRunning, ConfigHash: d.Hashes[name], ImageDigest: d.Digests[name],
 			})
 		}

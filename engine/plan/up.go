@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"devstack/compose"
@@ -27,6 +28,7 @@ type Desired struct {
 	AlwaysRecreateDeps bool // what the targets need, too
 	NoRecreate         bool
 	RemoveOrphans      bool
+	Separator          string // in names of new containers; "": a hyphen
 }
 
 // replicas is how many containers service should have.
@@ -38,12 +40,13 @@ func (d *Desired) replicas(service string) int {
 	return s.Replicas()
 }
 
-// ContainerName is the name of a service's container, as Compose forms it.
-func ContainerName(project string, s *compose.Service, number int) string {
+// containerName is the name of a service's container, as Compose forms it.
+func (d *Desired) containerName(s *compose.Service, number int) string {
 	if s.ContainerName != "" {
 		return s.ContainerName
 	}
-	return fmt.Sprintf("%s-%s-%d", project, s.Name, number)
+	sep := cmp.Or(d.Separator, "-")
+	return d.Project.Name + sep + s.Name + sep + strconv.Itoa(number)
 }
 
 // Up plans the way from o to d.
@@ -153,7 +156,7 @@ func (u *upPlanner) service(name string) {
 	}
 	for number := 1; number <= want; number++ {
 		c, ok := byNumber[number]
-		op := Op{Object: ContainerName(u.d.Project.Name, &s, number), Service: name, Number: number, After: needs}
+		op := Op{Object: u.d.containerName(&s, number), Service: name, Number: number, After: needs}
 		if !ok {
 			op.Kind, op.Cause = CreateContainer, "new"
 			create := u.p.add(op)
