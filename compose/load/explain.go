@@ -4,16 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"devstack/compose"
+	"devstack/schema"
 )
 
 // Explain tells every place that sets a value of the project (a path such as
 // services.web.image) or a variable, which of them won, and why.
 func Explain(ctx context.Context, o Options, subject string) (Explanation, []Diagnostic, error) {
-	o.Render = true
+	o.Render, o.NoConsistency = true, true // what is wrong wants explaining most
 	ld := newLoader(ctx, o)
 	ld.trace = newTrace()
 	m, paths, err := ld.model(ctx)
@@ -24,7 +26,8 @@ func Explain(ctx context.Context, o Options, subject string) (Explanation, []Dia
 	if err != nil {
 		return Explanation{}, tidy(ld.warnings), err
 	}
-	if variable := !strings.Contains(subject, ".") && p.Positions[subject] == (compose.Pos{}); variable {
+	subject = strings.NewReplacer("[", ".", "]", "").Replace(subject) // as messages name entries of lists
+	if !strings.Contains(subject, ".") && schema.Project.Lookup(subject) == nil && !strings.HasPrefix(subject, "x-") {
 		return ld.explainVariable(subject), tidy(ld.warnings), nil
 	}
 	x, err := ld.explainPath(p, subject)
@@ -80,17 +83,39 @@ func (ld *loader) explainPath(p *compose.Project, path string) (Explanation, err
 		merged = merged || n.kind == mapKind || n.kind == listKind
 		x.Origins = append(x.Origins, Origin{Pos: n.pos(), From: from, Value: n.brief(), Raw: ld.trace.raw[n.place]})
 	}
-	for _, d := range ld.trace.docs {
-		for _, base := range ld.bases(d, path) {
-			add(base.src, base.node, base.from)
+	collect := func(path string) {
+		for _, d := range ld.trace.docs {
+			for _, base := range ld.bases(d, path) {
+				add(base.src, base.node, base.from)
+			}
+			add(d.src, d.node.at(path), d.from)
 		}
-		add(d.src, d.node.at(path), d.from)
 	}
+	collect(path)
 	ld.fromEnvFiles(p, path, &x)
+	within := path // part of a short form, as a port's number, has no place of its own
+	for x.Set && len(x.Origins) == 0 && strings.Count(within, ".") > 2 {
+		if pos, ok := p.Positions[within]; ok { // an entry of a list
+			value, _ := finalValue(p, within)
+			x.Origins = append(x.Origins, Origin{Pos: pos, From: ld.trace.from(pos.File), Value: clip(value)})
+			break
+		}
+		within = within[:strings.LastIndexByte(within, '.')]
+		collect(within)
+	}
 	if !x.Set && len(x.Origins) == 0 {
 		return x, fmt.Errorf("%s is not set, nor a variable%s", path, didYouMean(p, path))
 	}
 	x.Why = whyPath(x, merged)
+	switch {
+	case path == "name" && len(x.Origins) == 0:
+		x.Why = "no file sets it: it comes from -p, COMPOSE_PROJECT_NAME or the directory's name"
+	case within != path && len(x.Origins) > 0:
+		x.Why = "it is part of " + within + ", or follows from it"
+	}
+	if service, _, _ := strings.Cut(strings.TrimPrefix(path, "services."), "."); len(p.Disabled[service].Profiles) > 0 {
+		x.Why += "; the service's profiles are not active"
+	}
 	if !merged {
 		ld.markWinner(p, path, &x)
 	}
@@ -223,7 +248,13 @@ func variablesOf(text string) []string {
 
 // finalValue is what the project has at path, as JSON below the top.
 func finalValue(p *compose.Project, path string) (string, bool) {
-	data, err := MarshalJSON(p)
+	all := *p
+	all.Services = maps.Clone(p.Disabled)
+	if all.Services == nil {
+		all.Services = map[string]compose.Service{}
+	}
+	maps.Copy(all.Services, p.Services)
+	data, err := MarshalJSON(&all)
 	if err != nil {
 		return "", false
 	}

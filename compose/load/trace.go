@@ -33,6 +33,16 @@ func (t *trace) doc(src *source, n *node, from string) {
 	}
 }
 
+// from tells in what way the file of that name was taken.
+func (t *trace) from(name string) string {
+	for _, d := range t.docs {
+		if d.src.name == name {
+			return d.from
+		}
+	}
+	return fromExtends
+}
+
 // copied is what n is now, for later; nil when nobody asks.
 func (t *trace) copied(n *node) *node {
 	if t == nil {
