@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 )
 
@@ -35,6 +36,26 @@ func TestBrokenProjects(t *testing.T) {
 			Render(&got, warnings, false)
 			golden(t, strings.TrimSuffix(archive, ".txtar")+".golden", got.Bytes())
 		})
+	}
+}
+
+// TestIncludesThatConflict holds that two includes with different services of
+// one name are told, and a file that completes what it includes is not.
+func TestIncludesThatConflict(t *testing.T) {
+	_, warnings := mustLoad(t, Options{WorkingDir: write(t, map[string]string{
+		"compose.yaml": "include: [a.yaml, b.yaml]\nservices: {mine: {image: over}}\n",
+		"a.yaml":       "services: {web: {image: a}, same: {image: s}, mine: {image: a}}\n",
+		"b.yaml":       "services: {web: {image: b}, same: {image: s}}\n",
+	})})
+	var got bytes.Buffer
+	Render(&got, warnings, false)
+	want := `b.yaml:1:12: warning: services.web is declared by two included files, which are merged
+ 1 | services: {web: {image: b}, same: {image: s}}
+   |            ^^^
+   hint: the other one is at a.yaml:1:17
+`
+	if d := cmp.Diff(want, got.String()); d != "" {
+		t.Error(d)
 	}
 }
 

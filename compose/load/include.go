@@ -19,7 +19,7 @@ func (m *model) include(doc *node, src *source) {
 	}
 	for _, inc := range list.list {
 		if from := m.included(inc, src); from != nil {
-			m.take(doc, from)
+			m.take(doc, from, src)
 		}
 	}
 }
@@ -106,8 +106,10 @@ func (ld *loader) includeCycle(at *node, chain []string) {
 	ld.add(at.diagnose(SeverityError, at.text, "include cycle: "+strings.Join(chain, " includes "), ""))
 }
 
-// take puts what an include declares below what doc declares.
-func (m *model) take(doc, from *node) {
+// take puts what an include declares below what doc, which src holds, declares
+// itself or has taken from includes before. To complete an include in the file
+// that names it is a habit; two includes that say different things are not.
+func (m *model) take(doc, from *node, src *source) {
 	for _, section := range []string{"services", "jobs", "volumes", "networks", "secrets", "configs", "models"} {
 		theirs := from.entry(section)
 		if theirs == nil {
@@ -126,6 +128,10 @@ func (m *model) take(doc, from *node) {
 				ours.keys = append(ours.keys, e)
 			case mine.val.tag == resetTag, mine.val.equal(e.val):
 			default:
+				if mine.val.src != src && mine.val.src != e.val.src {
+					m.ld.add(e.at.diagnose(SeverityWarning, e.key, section+"."+e.key+" is declared by two included files, which are merged",
+						"the other one is at "+mine.val.pos().String()))
+				}
 				mine.val = merge(e.val.clone(), mine.val, v)
 			}
 		}
