@@ -1,6 +1,7 @@
 package live
 
 import (
+	"maps"
 	"os"
 	"strings"
 	"sync"
@@ -27,6 +28,13 @@ func (k *known) has(id string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.ids[id]
+}
+
+// retain forgets containers that are not there any more.
+func (k *known) retain(there func(id string) bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.ids, func(id string, _ bool) bool { return !there(id) })
 }
 
 // set notes whether a container's tree is known.

@@ -79,6 +79,7 @@ type lane struct {
 	failed  *task // to be tried again with the next change
 	busy    bool
 	cancel  context.CancelCauseFunc // of what a newer edit supersedes; nil where nothing is
+	serving bool                    // that is a wait for the service, and no work
 }
 
 func (s *Session) laneOf(service string) *lane {
@@ -142,6 +143,21 @@ func (l *lane) run(ctx context.Context) {
 			k.done()
 		}
 	}
+}
+
+// stopWaiting ends the wait for a service to do its work again.
+func (l *lane) stopWaiting() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.serving && l.cancel != nil {
+		l.cancel(errSuperseded)
+	}
+}
+
+func (l *lane) setServing(is bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.serving = is
 }
 
 // orNil keeps merge from looking at nothing.

@@ -107,11 +107,21 @@ func Run(ctx context.Context, o Options, ready func(rules int)) error {
 // reconcileUnknown makes the trees of containers equal to the host's of which
 // nobody knows whether they are.
 func (s *Session) reconcileUnknown(ctx context.Context, p *supervise.Project) {
+	s.forgetGone(p)
 	for _, u := range p.Units() {
 		if !u.OneOff() && !s.known.has(u.ID()) {
 			s.laneOf(u.Service()).add(ctx, &task{reconcile: true, at: time.Now()})
 		}
 	}
+}
+
+// forgetGone keeps what is remembered of containers to those that there are.
+func (s *Session) forgetGone(p *supervise.Project) {
+	there := map[string]bool{}
+	for _, u := range p.Units() {
+		there[u.ID()] = true
+	}
+	s.known.retain(func(id string) bool { return there[id] })
 }
 
 func (s *Session) loop(ctx context.Context) error {

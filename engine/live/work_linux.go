@@ -207,7 +207,11 @@ func (s *Session) exec(ctx context.Context, u *supervise.Unit, h *compose.Hook) 
 func (s *Session) restart(ctx context.Context, l *lane, service string) error {
 	name := s.declared().Name
 	followed := s.followers(service)
-	if _, err := s.o.Engine.Restart(ctx, api.ServiceRequest{Name: name, Services: []string{service}, Edit: true}, followed); err != nil {
+	err := l.supersedable(ctx, func(ctx context.Context) error { // dependents may wait long for what is broken
+		_, err := s.o.Engine.Restart(ctx, api.ServiceRequest{Name: name, Services: []string{service}, Edit: true}, followed)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	return s.serving(ctx, l, service)
@@ -216,6 +220,8 @@ func (s *Session) restart(ctx context.Context, l *lane, service string) error {
 // serving waits until a service's containers do their work again, or there is
 // more to do for them.
 func (s *Session) serving(ctx context.Context, l *lane, service string) error {
+	l.setServing(true)
+	defer l.setServing(false)
 	err := l.supersedable(ctx, func(ctx context.Context) error { return s.served(ctx, service) })
 	if errors.Is(err, errSuperseded) {
 		return nil
@@ -286,6 +292,9 @@ func (s *Session) rebuild(ctx context.Context, l *lane, t *task) (text string, e
 	err = s.up(ctx, project, []string{t.Service}, true, s.followers(t.Service))
 	if err != nil {
 		return "", err
+	}
+	if p := s.o.Engine.Project(project.Name); p != nil {
+		s.forgetGone(p)
 	}
 	after := s.images(project.Name, t.Service)
 	if maps.Equal(before, after) {

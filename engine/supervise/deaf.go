@@ -5,6 +5,7 @@ package supervise
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"os"
 	"strconv"
 	"strings"
@@ -102,11 +103,12 @@ func repeat(r *run, c *container.Container, sig unix.Signal, was hearing) error 
 const maxRepeatDelay = 20 * time.Millisecond
 
 // grown is how old a process is that will not learn to listen any more.
-const grown = time.Second
+const grown = time.Second / 4
 
-// Hasten makes stops short until release is called: a process that cannot hear
-// its stop signal is not waited for. The caller has the right to change the
-// project.
+// Hasten is for what a saved file sets off, until release is called: a process
+// that cannot hear its stop signal is not waited for, and a restart that has begun
+// comes to its end also when a newer edit ends ctx, which ends only its wait for
+// others. The caller has the right to change the project.
 func (p *Project) Hasten() (release func()) {
 	set := func(v bool) {
 		p.mu.Lock()
@@ -117,12 +119,23 @@ func (p *Project) Hasten() (release func()) {
 	return func() { set(false) }
 }
 
+func (p *Project) isHasty() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hasty
+}
+
+// whole is the context of a step of which half is of no use, see Hasten.
+func (p *Project) whole(ctx context.Context) context.Context {
+	if p.isHasty() {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
+}
+
 // graceOfDeaf is the time that a process has which is deaf to its stop signal.
 func (u *Unit) graceOfDeaf(limit time.Duration) time.Duration {
-	u.p.mu.Lock()
-	hasty := u.p.hasty
-	u.p.mu.Unlock()
-	if !hasty {
+	if !u.p.isHasty() {
 		return limit
 	}
 	return min(limit, max(0, grown-time.Since(u.Record().Started)))

@@ -130,15 +130,16 @@ func (u *Unit) Signal(ctx context.Context, sig unix.Signal) error {
 func (u *Unit) Restart(ctx context.Context, timeout *compose.Duration, ready func(context.Context) error) error {
 	release := u.HoldPorts()
 	defer release()
-	u.divert(ctx)
-	if err := u.Stop(ctx, timeout); err != nil {
+	whole := u.p.whole(ctx)
+	u.divert(whole)
+	if err := u.Stop(whole, timeout); err != nil {
 		return err
 	}
 	if err := ready(ctx); err != nil {
 		return err
 	}
 	u.takeOver()
-	return u.Start(ctx)
+	return u.Start(whole)
 }
 
 // Pause freezes the container.
