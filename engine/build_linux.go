@@ -291,6 +291,9 @@ func (b *builds) request(ctx context.Context, s *compose.Service) (build.Request
 		req.Args = compose.Mapping{}
 	}
 	maps.Copy(req.Args, b.req.Args)
+	if err := b.addProxies(req.Args); err != nil {
+		return req, err
+	}
 	if s.Name != b.single {
 		// What is given for all need not mean something to each.
 		req.OptionalArgs = slices.Collect(maps.Keys(b.req.Args))
