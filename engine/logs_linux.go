@@ -114,7 +114,7 @@ func (l *logStream) follow(ctx context.Context, events *event.Bus) error {
 	if l.req.Attach {
 		restartsDone.Go(func() { l.followRestarts(restarts, events) })
 	}
-	seen := map[string]int{} // container id -> run that is followed, from 1
+	seen := map[string]*following{} // by container id
 	first := true
 	err := l.p.Await(ctx, func() (bool, error) {
 		active := l.p.Changing()
@@ -124,18 +124,25 @@ func (l *logStream) follow(ctx context.Context, events *event.Bus) error {
 			}
 			active = active || u.Active()
 			run := u.Runs() + 1 // a container that never ran has a past, too
-			if seen[u.ID()] == run || u.Journal() == nil || l.req.Attach && l.waits(u) {
+			last := seen[u.ID()]
+			if last != nil && last.run == run || u.Journal() == nil || l.req.Attach && l.waits(u) {
 				continue
 			}
 			f := l.filter()
-			switch {
-			case seen[u.ID()] > 0: // started again: go on where the last run ended
-				f.Since, f.Tail = u.Record().Started, -1
-			case !first: // came later: wanted from its start
+			if !first || last != nil { // came later: wanted from its start
 				f.Tail = -1
 			}
-			seen[u.ID()] = run
-			wg.Go(func() { l.followUnit(reading, u, f) })
+			now := &following{run: run, done: make(chan struct{})}
+			seen[u.ID()] = now
+			wg.Go(func() {
+				defer close(now.done)
+				if last != nil { // started again: go on where the last run ended
+					<-last.done
+					now.end = last.end
+				}
+				f.From = &now.end
+				l.followUnit(reading, u, f)
+			})
 		}
 		first = false
 		return !active, nil
@@ -145,6 +152,13 @@ func (l *logStream) follow(ctx context.Context, events *event.Bus) error {
 	}
 	wg.Wait() // nothing runs any more: every follower comes to its end
 	return err
+}
+
+// following is one run of a container that is followed.
+type following struct {
+	run  int           // from 1
+	done chan struct{} // closed when all of it was read
+	end  logs.Position // valid then
 }
 
 // waits says of a container whose end will be told that its time is still to

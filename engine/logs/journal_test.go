@@ -247,6 +247,25 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// One Read goes on where another has ended, and nothing comes twice.
+func TestReadFrom(t *testing.T) {
+	j := open(t, t.TempDir(), Options{MaxSize: 200, MaxFiles: 100})
+	var from Position
+	if got := show(t, j, Filter{Tail: All, From: &from}); got != "" {
+		t.Error(got)
+	}
+	for i, tail := range []int{All, 0, 1, All} {
+		put(t, j, Stdout, fmt.Sprintf("a%d\nb%d\n", i, i)) // now and then in a new file
+		want := fmt.Sprintf("o:a%d o:b%d", i, i)
+		if got := show(t, j, Filter{Tail: tail, From: &from}); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if got := show(t, j, Filter{Tail: All, From: &from}); got != "" {
+			t.Errorf("again: %q", got)
+		}
+	}
+}
+
 func TestFollowEnds(t *testing.T) {
 	j := open(t, t.TempDir(), Options{})
 	put(t, j, Stdout, "one\n")

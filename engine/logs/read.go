@@ -36,6 +36,15 @@ type Filter struct {
 	Follow bool
 	// Stop ends a Follow after what has been written so far.
 	Stop <-chan struct{}
+	// From, if set, is where to begin, in place of Tail, if an earlier Read has
+	// set it: to where it ended.
+	From *Position
+}
+
+// Position is a place in a journal; the zero value is none.
+type Position struct {
+	file   int
+	offset int64
 }
 
 // Read calls fn with the entries that f selects, in the order in which they
@@ -55,7 +64,12 @@ func (j *Journal) Read(ctx context.Context, f Filter, fn func(Entry) error) erro
 	j.mu.Unlock()
 	r := &reader{j: j, filter: f, fn: fn}
 	defer r.closeFile()
-	if err := r.seek(); err != nil {
+	if f.From != nil {
+		defer func() { *f.From = Position{r.n, r.offset} }()
+	}
+	if f.From != nil && f.From.file > 0 {
+		r.n, r.offset = f.From.file, f.From.offset
+	} else if err := r.seek(); err != nil {
 		return err
 	}
 	for stopping := false; ; {
