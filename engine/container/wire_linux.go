@@ -15,7 +15,12 @@ import (
 )
 
 // wire is the parent's end of the child's socket.
-type wire struct{ f *os.File }
+type wire struct {
+	f *os.File
+
+	got []byte   // of the message that is being read
+	fd  *os.File // that came with it
+}
 
 // newWire returns both ends; ours is in the netpoller, the child's blocks.
 func newWire() (*wire, *os.File, error) {
@@ -26,10 +31,16 @@ func newWire() (*wire, *os.File, error) {
 	if err := unix.SetNonblock(fds[0], true); err != nil {
 		return nil, nil, fmt.Errorf("make socket: %w", err)
 	}
-	return &wire{os.NewFile(uintptr(fds[0]), "child")}, os.NewFile(uintptr(fds[1]), "parent"), nil
+	return &wire{f: os.NewFile(uintptr(fds[0]), "child")}, os.NewFile(uintptr(fds[1]), "parent"), nil
 }
 
-func (w *wire) close() error { return w.f.Close() }
+func (w *wire) close() error {
+	if w.fd != nil {
+		w.fd.Close()
+		w.fd = nil
+	}
+	return w.f.Close()
+}
 
 // within interrupts reads and writes when ctx ends, until stop has returned.
 func (w *wire) within(ctx context.Context) (stop func()) {
@@ -81,25 +92,22 @@ func (w *wire) endWrites() {
 	}
 }
 
-// next reads one message. A fault comes as *ChildError, the end as io.EOF.
+// next reads one message. A fault comes as *ChildError, the end as io.EOF. What
+// it has read of a message when it is interrupted stays for the next call.
 func (w *wire) next() (kind byte, body []byte, fd *os.File, err error) {
-	head := make([]byte, child.MessageHead)
-	n, fd, err := w.receive(head)
-	if err == nil && n < len(head) {
-		_, err = io.ReadFull(w.f, head[n:])
-	}
-	if err != nil {
+	if err := w.fill(child.MessageHead); err != nil {
 		return 0, nil, nil, err
 	}
-	kind, length := child.DecodeHead(head)
+	kind, length := child.DecodeHead(w.got)
 	const most = 1 << 20
 	if length < 0 || length > most {
 		return 0, nil, nil, errors.New("read from child: message too long")
 	}
-	body = make([]byte, length)
-	if _, err := io.ReadFull(w.f, body); err != nil {
-		return 0, nil, nil, fmt.Errorf("read from child: %w", err)
+	if err := w.fill(child.MessageHead + length); err != nil {
+		return 0, nil, nil, err
 	}
+	body, fd = w.got[child.MessageHead:], w.fd
+	w.got, w.fd = nil, nil
 	if kind == child.MsgFault {
 		fault, ok := child.DecodeFault(body)
 		if !ok {
@@ -108,6 +116,25 @@ func (w *wire) next() (kind byte, body []byte, fd *os.File, err error) {
 		return kind, nil, nil, &ChildError{fault.Op, fault.Path, fault.Errno, fault.Text}
 	}
 	return kind, body, fd, nil
+}
+
+// fill reads until n bytes of the present message are there.
+func (w *wire) fill(n int) error {
+	for len(w.got) < n {
+		b := make([]byte, n-len(w.got))
+		read, fd, err := w.receive(b)
+		w.got = append(w.got, b[:read]...)
+		if fd != nil {
+			w.fd = fd
+		}
+		if errors.Is(err, io.EOF) && len(w.got) > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // receive reads some bytes and the descriptor that may come with them.
