@@ -109,6 +109,10 @@ func (n *newborn) follow(body []byte) error {
 	}
 	// Our child, and not reaped: the pid cannot be anybody else's.
 	pidfd, err := unix.PidfdOpen(pid, 0)
+	var second *process
+	if err == nil {
+		second, err = newProcess(pid, pidfd, true)
+	}
 	n.forks = false
 	if err != nil {
 		unix.Kill(pid, unix.SIGKILL)
@@ -118,8 +122,8 @@ func (n *newborn) follow(body []byte) error {
 	first := n.process
 	first.watch(nil)
 	first.close()
-	n.process, err = newProcess(pid, pidfd, true)
-	return err
+	n.process = second
+	return nil
 }
 
 // discard kills and reaps. A child that forks is followed first: the process
