@@ -78,24 +78,27 @@ func wantsCompletion(p *compose.Project, services []string, service string) bool
 
 // notInTime says of a service's containers what keeps them from being ready.
 func (p *Project) notInTime(service string, why error) error {
-	for _, rec := range p.records(service) {
+	for _, u := range p.ServiceUnits(service) {
+		rec := u.Record()
 		if ok, _ := ready([]state.Container{rec}, false); ok && unsettled([]state.Container{rec}, time.Now()) <= 0 {
 			continue
 		}
-		text := fmt.Sprintf("container %s is not ready in time: %v: it is %s", rec.Name, why, condition(&rec))
+		text := fmt.Sprintf("container %s is not ready in time: %v: it is %s", rec.Name, why, u.condition(&rec))
 		return p.explain(service, "", &brokenError{container: rec.Name, unhealthy: rec.Health != "", text: text})
 	}
 	return &api.Error{Service: service, Message: fmt.Sprintf("not ready in time: %v", why)}
 }
 
 // condition is a container's state in words.
-func condition(c *state.Container) string {
+func (u *Unit) condition(c *state.Container) string {
 	words := c.State
 	if c.State == api.StateRunning && c.Health != "" {
 		words += " (" + c.Health + ")"
 	}
 	if c.Restarts > 0 || c.State == api.StateRestarting {
-		words += fmt.Sprintf(", restarts: %d, last exit code: %d", c.Restarts, c.ExitCode)
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		words += fmt.Sprintf(", restarts: %d, last exit code: %d", c.Restarts, u.code)
 	}
 	return words
 }

@@ -199,6 +199,7 @@ func (u *Unit) reap(ctx context.Context, r *run, exit container.Exit, again bool
 	u.update(func(s *state.Run) {
 		s.State, s.PID, s.StartTime, s.Exit = next, 0, 0, nil
 		s.ExitCode, s.OOMKilled, s.Finished, s.Health = exit.Code, exit.OOMKilled, time.Now(), ""
+		u.code = exit.Code
 	})
 	u.announce()
 	if exit.OOMKilled {

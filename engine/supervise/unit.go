@@ -37,6 +37,7 @@ type Unit struct {
 	run     *run // the present or the last one; nil before the first
 	runs    int  // how often it was started, by this engine
 	probe   probeResult
+	code    int       // with which its last process has ended, for this engine
 	thawed  time.Time // when Resume ended the last Pause
 	ports   bool      // its published ports are its own, also while it restarts
 	hold    bool      // an operation restarts it: its ports stay when the run ends
