@@ -246,10 +246,13 @@ func TestPlatformsOfAnIndex(t *testing.T) {
 }
 
 func TestPolicies(t *testing.T) {
-	var requests atomic.Int32
+	var requests, sent atomic.Int32
 	reg := imagetest.Serve(t, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			requests.Add(1)
+			if r.Method == http.MethodGet && r.URL.Path != "/v2/" {
+				sent.Add(1)
+			}
 			next.ServeHTTP(w, r)
 		})
 	})
@@ -258,6 +261,7 @@ func TestPolicies(t *testing.T) {
 	ensure := func(policy string) image.Image {
 		t.Helper()
 		requests.Store(0)
+		sent.Store(0)
 		img, err := Ensure(t.Context(), s, ref, Options{Policy: policy})
 		if err != nil {
 			t.Fatal(err)
@@ -274,6 +278,9 @@ func TestPolicies(t *testing.T) {
 	}
 	if always := ensure(Always); always.ID == first.ID {
 		t.Error("always did not ask the registry")
+	}
+	if again := ensure(Always); again.ID == first.ID || requests.Load() == 0 || sent.Load() != 0 {
+		t.Errorf("always had %d things sent that the store has", sent.Load())
 	}
 	if now := ensure(Missing); now.ID == first.ID {
 		t.Error("the name still stands for the old image")
@@ -425,6 +432,44 @@ func TestDamagedLayers(t *testing.T) {
 			}
 			if after := contents(t, root); after != before {
 				t.Errorf("store changed: %s", after)
+			}
+			checkTidy(t, root)
+		})
+	}
+}
+
+// TestRegistryWithoutHead: some do not tell digests, or not without a reason.
+func TestRegistryWithoutHead(t *testing.T) {
+	for name, refuse := range map[string]func(http.ResponseWriter){
+		"refuses":  func(w http.ResponseWriter) { w.WriteHeader(http.StatusMethodNotAllowed) },
+		"nameless": func(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) },
+		"nonsense": func(w http.ResponseWriter) { w.Header().Set("Docker-Content-Digest", "sha256:../..") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var pulling atomic.Bool // those who push use HEAD, too
+			reg := imagetest.Serve(t, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if pulling.Load() && r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/manifests/") {
+						refuse(w)
+						return
+					}
+					next.ServeHTTP(w, r)
+				})
+			})
+			s, root := openStore(t)
+			var last image.Image
+			for i := range 3 {
+				ref := reg.Push(t, "a:1", imagetest.New(t, image.Config{}, bulk(t, 10+i/2)))
+				pulling.Store(true)
+				img, err := Ensure(t.Context(), s, ref, Options{Policy: Always})
+				if err != nil {
+					t.Fatal(err)
+				}
+				pulling.Store(false)
+				if changed := img.ID != last.ID; changed != (i != 1) {
+					t.Errorf("pull %d: changed %v", i, changed)
+				}
+				last = img
 			}
 			checkTidy(t, root)
 		})

@@ -135,19 +135,32 @@ func (r *Repository) Manifest(ctx context.Context, tagOrDigest string) (b []byte
 	return b, d, err
 }
 
+// Digest asks what a tag stands for, without having it sent: Docker Hub, for
+// one, counts what it sends. "" says that the registry did not tell.
+func (r *Repository) Digest(ctx context.Context, tag string) (d digest.Digest, err error) {
+	err = r.each(ctx, int(r.chosen.Load()), func(n int, e *endpoint) error {
+		if !e.Serves(false) {
+			return errNotServed
+		}
+		resp, err := e.askManifest(ctx, http.MethodHead, tag)
+		if err != nil {
+			return err
+		}
+		defer drain(resp)
+		if err := check(resp, http.StatusOK); err != nil {
+			return err
+		}
+		r.chosen.Store(int32(n))
+		if d = digest.Digest(resp.Header.Get("Docker-Content-Digest")); d.Validate() != nil {
+			d = ""
+		}
+		return nil
+	})
+	return d, err
+}
+
 func (e *endpoint) manifest(ctx context.Context, tagOrDigest string) ([]byte, ocispec.Descriptor, error) {
-	s, err := e.session(ctx)
-	if err != nil {
-		return nil, ocispec.Descriptor{}, err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url("manifests", tagOrDigest), nil)
-	if err != nil {
-		return nil, ocispec.Descriptor{}, err
-	}
-	req.Header.Set("Accept", strings.Join([]string{
-		ocispec.MediaTypeImageIndex, DockerManifestList, ocispec.MediaTypeImageManifest, DockerManifest,
-	}, ", "))
-	resp, err := e.do(req)
+	resp, err := e.askManifest(ctx, http.MethodGet, tagOrDigest)
 	if err != nil {
 		return nil, ocispec.Descriptor{}, err
 	}
@@ -170,6 +183,21 @@ func (e *endpoint) manifest(ctx context.Context, tagOrDigest string) ([]byte, oc
 		d.Digest = want
 	}
 	return b, d, nil
+}
+
+func (e *endpoint) askManifest(ctx context.Context, method, tagOrDigest string) (*http.Response, error) {
+	s, err := e.session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, s.url("manifests", tagOrDigest), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", strings.Join([]string{
+		ocispec.MediaTypeImageIndex, DockerManifestList, ocispec.MediaTypeImageManifest, DockerManifest,
+	}, ", "))
+	return e.do(req)
 }
 
 // Blob opens a blob. Reads go on after a dropped connection where it broke
