@@ -116,10 +116,23 @@ func (x *Execution) progress(op plan.Op, state, text, detail string) {
 	x.Emit(api.Message{Progress: &api.Progress{ID: progressID(op), State: state, Text: text, Detail: detail}})
 }
 
+// keptAs is how a container is that stays as it is.
+func (x *Execution) keptAs(op plan.Op) string {
+	if u := x.Project.byID(op.ID); u != nil {
+		switch u.Record().State {
+		case api.StateCreated:
+			return "Created"
+		case api.StateExited:
+			return "Exited"
+		}
+	}
+	return words[plan.Keep][1]
+}
+
 func (x *Execution) do(ctx context.Context, op plan.Op) error {
 	text := words[op.Kind]
 	if op.Kind == plan.Keep {
-		x.progress(op, api.Done, text[1], "")
+		x.progress(op, api.Done, x.keptAs(op), "")
 		return nil
 	}
 	if op.Kind != plan.Start {
