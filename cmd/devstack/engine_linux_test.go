@@ -169,7 +169,7 @@ func runInside(t *testing.T, script string) {
 		},
 		Cmds:                cmds,
 		WorkdirRoot:         os.Getenv(workEnv),
-		Deadline:            time.Now().Add(6 * patience),
+		Deadline:            time.Now().Add(10 * patience),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})

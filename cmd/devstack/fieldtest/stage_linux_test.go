@@ -23,7 +23,7 @@ import (
 )
 
 // commandLimit ends a devstack that hangs; starting from nothing compiles Go.
-const commandLimit = 3 * time.Minute
+const commandLimit = 6 * time.Minute
 
 // stage is a machine with devstack on it for one test.
 type stage struct {
