@@ -103,7 +103,7 @@ func newUnit(p *Project, rec state.Container) *Unit {
 	rec.Declared.Name = rec.Service // the record leaves it out
 	return &Unit{
 		p: p, m: p.m, rec: rec,
-		id: rec.ID, name: rec.Name, service: rec.Service, number: rec.Number, oneOff: rec.OneOff,
+		id: rec.ID, name: rec.Name, service: rec.Service, number: rec.Number, oneOff: rec.OneOff, code: rec.ExitCode,
 	}
 }
 

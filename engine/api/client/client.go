@@ -204,7 +204,11 @@ func (c *Client) call(ctx context.Context, op string, req, res any, emit func(ap
 		cn.Close()
 		return c.explain(ctx, op, err)
 	}
-	c.release(cn)
+	if ctx.Err() != nil { // the end of ctx closes the connection, perhaps only now
+		cn.Close()
+	} else {
+		c.release(cn)
+	}
 	return decode(raw, res)
 }
 

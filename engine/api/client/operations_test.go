@@ -349,6 +349,28 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+// A call whose context ends as the result comes leaves no closed connection to
+// the next one.
+func TestContextEndsWithTheResult(t *testing.T) {
+	s := newServer()
+	server.Handle(s, api.OpPs, func(context.Context, api.PsRequest, func(api.Message)) ([]api.Container, error) { return nil, nil })
+	c := serve(t, s)
+	for i := range 300 {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			for range i * 20 { // sooner or later
+				runtime.Gosched()
+			}
+			cancel()
+		}()
+		c.Ps(ctx, api.PsRequest{})
+		if _, err := c.Ps(t.Context(), api.PsRequest{}); err != nil {
+			t.Fatalf("round %d: %v", i, err)
+		}
+		cancel()
+	}
+}
+
 func TestLastLines(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	if lines := lastLines(path, 0, 3); lines != nil {
