@@ -332,7 +332,7 @@ func (s *Session) upRequest(p *compose.Project, services []string, alone bool) a
 	req := s.o.Request
 	return api.UpRequest{
 		Project: p, Meta: MetaOf(p, req.Load), Services: services, NoDeps: false, NoBuild: alone, Scale: scaleOf(req.Scale, services),
-		Credentials: req.Credentials, Lock: req.Lock, Edit: alone,
+		Credentials: req.Credentials, Lock: req.Lock, Edit: true,
 	}
 }
 

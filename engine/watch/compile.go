@@ -56,6 +56,7 @@ func (c *compiler) service(name string, s *compose.Service) {
 				Service: name, Index: i, Path: w.Path, Action: w.Action, Target: w.Target, Exec: w.Exec,
 				InitialSync: w.InitialSync, Pos: c.p.Pos("services", name, "develop", "watch", strconv.Itoa(i)),
 			}
+			r.perm = c.perm(s, nil)
 			c.add(r, s, shared, w.Include, w.Ignore)
 		}
 		n = len(s.Develop.Watch)
@@ -65,7 +66,31 @@ func (c *compiler) service(name string, s *compose.Service) {
 			Service: name, Index: n + i, Path: d.Path, Action: d.Action, Target: d.Target, Derived: d.From,
 			Pos: c.p.Pos("services", name, "x-devstack", "watch"),
 		}
+		r.perm = c.perm(s, d.Mode)
 		c.add(r, s, shared, d.Include, d.Ignore)
+	}
+}
+
+// perm gives what is synced the modes that a build would give it: those of the
+// clone do not count, see compose.OwnBuild. What a build has set (COPY --chmod,
+// RUN chmod) stays; fixed is what COPY --chmod says, for new files.
+func (c *compiler) perm(s *compose.Service, fixed *uint32) Perm {
+	if own, err := s.OwnBuild(); s.Build == nil || err != nil || own.KeepModes && fixed == nil {
+		return nil
+	}
+	return func(host, there uint32, dir bool) uint32 {
+		runs := host&0o100 != 0 && !dir
+		switch {
+		case there != 0 && runs && there&0o100 == 0:
+			return there | there&0o444>>2
+		case there != 0:
+			return there
+		case fixed != nil:
+			return *fixed
+		case dir || runs:
+			return 0o755
+		}
+		return 0o644
 	}
 }
 

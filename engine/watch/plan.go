@@ -34,7 +34,14 @@ type Op struct {
 	// Keep says of a path below Target (relative, with "/") that it is not the
 	// rule's: removing a directory leaves it. nil: nothing is kept.
 	Keep func(rel string) bool
+	// Perm gives the mode of a file or directory in the container, out of its
+	// mode on the host and that of what is there, 0 if nothing is. nil: the
+	// host's.
+	Perm Perm
 }
+
+// Perm is how Op says it.
+type Perm func(host, there uint32, dir bool) uint32
 
 // Exec is a command of a sync+exec rule, to run once in each container.
 type Exec struct {
@@ -111,7 +118,7 @@ func (w *planned) op(x *Rule, path string) {
 	target := x.target(path)
 	if at := [2]string{path, target}; !w.seen[at] {
 		w.seen[at] = true
-		w.Ops = append(w.Ops, Op{Source: path, Target: target, Follow: path == x.scope.base, Keep: x.keep(path)})
+		w.Ops = append(w.Ops, Op{Source: path, Target: target, Follow: path == x.scope.base, Keep: x.keep(path), Perm: x.perm})
 	}
 }
 

@@ -58,6 +58,7 @@ type Rule struct {
 	Bound string
 
 	scope scope
+	perm  Perm
 }
 
 // Syncs says whether the rule copies files into containers.

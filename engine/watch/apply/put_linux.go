@@ -19,7 +19,6 @@ func (r *Root) putDir(op watch.Op, st *unix.Stat_t, res *Result) error {
 	if err != nil {
 		return fault("make directory", op.Target, err)
 	}
-	mode := st.Mode & 0o7777
 	var old unix.Stat_t
 	err = unix.Fstatat(dir, name, &old, unix.AT_SYMLINK_NOFOLLOW)
 	if err == nil && old.Mode&unix.S_IFMT != unix.S_IFDIR {
@@ -28,7 +27,12 @@ func (r *Root) putDir(op watch.Op, st *unix.Stat_t, res *Result) error {
 		}
 		err = unix.ENOENT
 	}
-	if err == nil && old.Mode&0o7777 == mode {
+	there := uint32(0)
+	if err == nil {
+		there = old.Mode & 0o7777
+	}
+	mode := permOf(op, st, there)
+	if err == nil && there == mode {
 		res.Same++
 		return nil
 	}
@@ -53,6 +57,15 @@ func (r *Root) putDir(op watch.Op, st *unix.Stat_t, res *Result) error {
 		return fault("set the mode of", op.Target, err)
 	}
 	return nil
+}
+
+// permOf is the mode that a target is to have.
+func permOf(op watch.Op, st *unix.Stat_t, there uint32) uint32 {
+	mode := st.Mode & 0o7777
+	if op.Perm != nil {
+		mode = op.Perm(mode, there, st.Mode&unix.S_IFMT == unix.S_IFDIR) & 0o7777
+	}
+	return mode
 }
 
 // putLink makes a symlink, as it is: what it leads to is the container's.
@@ -94,6 +107,8 @@ func (r *Root) putFile(op watch.Op, src int, st *unix.Stat_t, o Options, res *Re
 	if err != nil {
 		return fault("write", op.Target, err)
 	}
+	old := r.look(dir, name)
+	st.Mode = st.Mode&unix.S_IFMT | permOf(op, st, old.mode)
 	if o.Compare {
 		if r.same(dir, name, src, st) {
 			res.Same++
@@ -103,7 +118,6 @@ func (r *Root) putFile(op watch.Op, src int, st *unix.Stat_t, o Options, res *Re
 			return fault("read", op.Source, err)
 		}
 	}
-	old := r.look(dir, name)
 	tmp := temporary(name)
 	flags := unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	fd, err := unix.Openat(dir, tmp, flags, 0o600)
@@ -221,7 +235,8 @@ func (r *Root) overwrite(dir int, name string, src int) (int64, error) {
 
 // target is what was at a target.
 type target struct {
-	uid, gid int // of what is there, else of the directory
+	uid, gid int    // of what is there, else of the directory
+	mode     uint32 // permissions of a file that is there
 	// cheap says that it may change places with a file: it is one itself, and
 	// in no lower layer of an overlay, from where it would be copied first.
 	// Layers are older than the root of a container.
@@ -234,8 +249,12 @@ func (r *Root) look(dir int, name string) target {
 		return target{uid: r.dirUID, gid: r.dirGID}
 	}
 	born := time.Unix(st.Btime.Sec, int64(st.Btime.Nsec))
+	mode := uint32(0)
+	if st.Mode&unix.S_IFMT == unix.S_IFREG {
+		mode = uint32(st.Mode) & 0o7777
+	}
 	return target{
-		uid: int(st.Uid), gid: int(st.Gid),
+		uid: int(st.Uid), gid: int(st.Gid), mode: mode,
 		cheap: st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mask&unix.STATX_BTIME != 0 && born.After(r.born),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"devstack/engine/build/dockerfile"
@@ -44,6 +45,7 @@ type Rule struct {
 	Target  string
 	Include []string // patterns relative to Path
 	Ignore  []string // likewise, or absolute
+	Mode    *uint32  // of files that are new; nil: as builds have it
 	From    string   // "COPY . /app (Dockerfile:5)"
 }
 
@@ -206,6 +208,10 @@ func (d *deriver) copied(s *dockerfile.Stage, i int, c *dockerfile.Copy, root, s
 		r.Ignore = append(r.Ignore, filepath.Join(root, filepath.FromSlash(x)))
 	}
 	target, ok := d.targetOf(c, src, rel, r.Path)
+	if n, err := strconv.ParseUint(c.Chmod, 8, 12); err == nil { // where it is symbolic, what is there counts
+		mode := uint32(n)
+		r.Mode = &mode
+	}
 	switch {
 	case !d.final(s):
 		from += ", which the image is made from"
