@@ -1,8 +1,10 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,6 +42,7 @@ type task struct {
 	at        time.Time
 	hold      time.Duration // to wait for whether there is more
 	tokens    []*token
+	rules     *watch.Rules // that Work was planned by; nil: by none
 }
 
 // merge is the work of both; a is the older one.
@@ -51,6 +54,9 @@ func merge(a, b *task) *task {
 	out.Rebuild, out.Restart, out.reconcile = a.Rebuild || b.Rebuild, a.Restart || b.Restart, a.reconcile || b.reconcile
 	out.Service, out.hold = b.Service, b.hold
 	out.tokens = slices.Concat(a.tokens, b.tokens)
+	if out.rules == nil {
+		out.rules = b.rules
+	}
 	out.Causes = slices.Concat(a.Causes, b.Causes)
 	if out.cause == "" {
 		out.cause = b.cause
@@ -67,6 +73,47 @@ func merge(a, b *task) *task {
 		}
 	}
 	return &out
+}
+
+// replan makes of a task what other rules say to the same paths: what failed may
+// have been the rule's fault.
+func replan(t *task, rules *watch.Rules) *task {
+	if t == nil || t.rules == nil || t.rules == rules {
+		return t
+	}
+	var b watch.Batch
+	for _, c := range t.Causes {
+		for _, path := range c.Paths {
+			change := watch.Change{Path: path, Event: watch.Written, Kind: watch.File}
+			switch info, err := os.Lstat(path); {
+			case err != nil:
+				change.Event = watch.Removed
+			case info.IsDir():
+				change.Kind = watch.Dir
+			case info.Mode()&os.ModeSymlink != 0:
+				change.Kind = watch.Symlink
+			}
+			b.Changes = append(b.Changes, change)
+		}
+	}
+	slices.SortFunc(b.Changes, func(x, y watch.Change) int { return cmp.Compare(x.Path, y.Path) })
+	b.Changes = slices.CompactFunc(b.Changes, func(x, y watch.Change) bool { return x.Path == y.Path })
+	out := *t
+	out.rules = rules
+	out.Work = watch.Work{Service: t.Service}
+	for _, w := range rules.Plan(b) {
+		if w.Service == t.Service {
+			out.Work = w
+		}
+	}
+	out.Restart = out.Restart || t.Restart && t.cause != "" // that no rule asked for
+	return &out
+}
+
+// merged is merge by the rules that count now.
+func (l *lane) merged(a, b *task) *task {
+	rules := l.s.current()
+	return merge(replan(a, rules), replan(b, rules))
 }
 
 // lane does the work of one service, one task after the other.
@@ -98,7 +145,7 @@ func (l *lane) add(ctx context.Context, t *task) {
 	t.Service = l.service
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pending = merge(l.pending, t)
+	l.pending = l.merged(l.pending, t)
 	if l.cancel != nil {
 		l.cancel(errSuperseded)
 	}
@@ -111,7 +158,7 @@ func (l *lane) add(ctx context.Context, t *task) {
 func (l *lane) run(ctx context.Context) {
 	for {
 		l.mu.Lock()
-		t := merge(l.failed, orNil(l.pending))
+		t := l.merged(l.failed, orNil(l.pending))
 		if l.failed != nil && l.pending != nil {
 			t.at = l.pending.at // the wait since the failure is the user's
 		}
@@ -126,7 +173,7 @@ func (l *lane) run(ctx context.Context) {
 		l.mu.Lock()
 		switch {
 		case errors.Is(err, errSuperseded):
-			l.pending = merge(t, orNil(l.pending))
+			l.pending = l.merged(t, orNil(l.pending))
 			l.mu.Unlock()
 			continue
 		case ctx.Err() != nil: // not committed: the next session does it

@@ -117,10 +117,11 @@ func (s *Session) alsoWatch(ctx context.Context, from Sources) error {
 // what is watched now and was not before may have changed since then.
 func (s *Session) reopen(ctx context.Context, p *compose.Project, from Sources, since time.Time) error {
 	s.mu.Lock()
-	for _, l := range s.lane {
+	lanes := slices.Collect(maps.Values(s.lane)) // who has a lane's lock may ask for the session's
+	s.mu.Unlock()
+	for _, l := range lanes {
 		l.stopWaiting() // for a service that may never come up
 	}
-	s.mu.Unlock()
 	s.lanes.Wait() // they commit to the watcher that goes
 	if err := s.open(ctx, p, from, late{since: since}); err != nil {
 		return err

@@ -244,7 +244,7 @@ func (s *Session) batch(ctx context.Context, b watch.Batch) {
 	w := s.watching()
 	t := newToken(len(works)+1, func() { w.Commit(b) })
 	for _, work := range works {
-		s.laneOf(work.Service).add(ctx, &task{Work: work, tokens: []*token{t}, at: b.At, hold: hold[work.Service]})
+		s.laneOf(work.Service).add(ctx, &task{Work: work, tokens: []*token{t}, at: b.At, hold: hold[work.Service], rules: rules})
 	}
 	if len(model) == 0 {
 		t.done()

@@ -545,3 +545,44 @@ func FuzzScope(f *testing.F) {
 		_ = r.Explain(p).String()
 	})
 }
+
+// What is synced gets the mode that the service's build gives it.
+func TestPerm(t *testing.T) {
+	s := declared(compose.WatchRule{Path: "/p/src", Action: Sync, Target: "/src"})
+	chmod := compose.Service{
+		Build:      &compose.Build{Context: "/p", DockerfileInline: "FROM scratch\nCOPY --chmod=0750 src /src\n"},
+		Extensions: compose.Extensions{"x-devstack": map[string]any{"watch": "auto"}},
+	}
+	keep := s
+	keep.Extensions = compose.Extensions{"x-devstack": map[string]any{"build": map[string]any{"modes": "keep"}}}
+	image := s
+	image.Build = nil
+	for _, c := range []struct {
+		of          string
+		service     compose.Service
+		host, there uint32
+		dir         bool
+		want        uint32
+	}{
+		{"a build", s, 0o600, 0, false, 0o644},
+		{"a build", s, 0o664, 0, false, 0o644},
+		{"a build", s, 0o775, 0, false, 0o755},
+		{"a build", s, 0o700, 0, true, 0o755},
+		{"RUN chmod", s, 0o644, 0o755, false, 0o755},
+		{"RUN chmod", s, 0o755, 0o777, true, 0o777},
+		{"chmod +x", s, 0o755, 0o640, false, 0o750},
+		{"COPY --chmod", chmod, 0o644, 0, false, 0o750},
+		{"modes: keep", keep, 0o640, 0o644, false, 0o640},
+		{"an image", image, 0o640, 0o644, false, 0o640},
+	} {
+		r := rules(t, c.service, world("src/a"))
+		ops := r.Plan(Batch{Changes: []Change{{Path: "/p/src/a", Event: Written, Kind: File}}})[0].Ops
+		got := c.host
+		if ops[0].Perm != nil {
+			got = ops[0].Perm(c.host, c.there, c.dir)
+		}
+		if got != c.want {
+			t.Errorf("%s: %o over %o (directory: %v) becomes %o, not %o", c.of, c.host, c.there, c.dir, got, c.want)
+		}
+	}
+}

@@ -265,3 +265,41 @@ func TestUnreadable(t *testing.T) {
 		t.Errorf("%v, %v", faults, rest)
 	}
 }
+
+// The rule says what modes become; what has them already is left alone.
+func TestPerm(t *testing.T) {
+	host, box := t.TempDir(), t.TempDir()
+	r := root(t, box)
+	write(t, host+"/a/new", "1", 0o600)
+	write(t, host+"/a/old", "2", 0o600)
+	must(t, os.Chmod(host+"/a", 0o700))
+	write(t, box+"/a/old", "2", 0o755)
+	must(t, os.Chmod(box+"/a", 0o777))
+	perm := func(mode, there uint32, _ bool) uint32 {
+		if there != 0 {
+			return there
+		}
+		return mode | 0o044
+	}
+	var ops []watch.Op
+	for _, path := range []string{"/a", "/a/new", "/a/old"} {
+		ops = append(ops, watch.Op{Source: host + path, Target: path, Perm: perm})
+	}
+	res, err := r.Apply(t.Context(), ops, apply.Options{Compare: true})
+	must(t, err)
+	if res.Written != 1 || res.Made != 0 || res.Same != 2 {
+		t.Errorf("result %+v", res)
+	}
+	write(t, host+"/a/old", "changed", 0o600)
+	do(t, r, ops...)
+	for path, want := range map[string]os.FileMode{"/a": os.ModeDir | 0o777, "/a/new": 0o644, "/a/old": 0o755} {
+		info, err := os.Lstat(box + path)
+		must(t, err)
+		if info.Mode() != want {
+			t.Errorf("%s: %v, not %v", path, info.Mode(), want)
+		}
+	}
+	if read(t, box+"/a/old") != "changed" {
+		t.Error("the content did not come")
+	}
+}
