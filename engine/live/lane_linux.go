@@ -120,6 +120,7 @@ func (l *lane) merged(a, b *task) *task {
 type lane struct {
 	s       *Session
 	service string
+	stopped []string // see taking; of the lane's goroutine
 
 	mu      sync.Mutex
 	pending *task

@@ -207,13 +207,16 @@ func (s *Session) exec(ctx context.Context, u *supervise.Unit, h *compose.Hook) 
 func (s *Session) restart(ctx context.Context, l *lane, service string) error {
 	name := s.declared().Name
 	followed := s.followers(service)
-	err := l.supersedable(ctx, func(ctx context.Context) error { // dependents may wait long for what is broken
-		_, err := s.o.Engine.Restart(ctx, api.ServiceRequest{Name: name, Services: []string{service}, Edit: true}, followed)
-		return err
+	err := l.taking(func() error {
+		return l.supersedable(ctx, func(ctx context.Context) error { // dependents may wait long for what is broken
+			_, err := s.o.Engine.Restart(ctx, api.ServiceRequest{Name: name, Services: []string{service}, Edit: true}, followed)
+			return err
+		})
 	})
 	if err != nil {
 		return err
 	}
+	l.stopped = nil
 	return s.serving(ctx, l, service)
 }
 
@@ -289,7 +292,9 @@ func (s *Session) rebuild(ctx context.Context, l *lane, t *task) (text string, e
 	if err != nil {
 		return "", err
 	}
-	err = s.up(ctx, project, []string{t.Service}, true, s.followers(t.Service))
+	err = l.taking(func() error {
+		return s.up(ctx, project, []string{t.Service}, true, s.followers(t.Service))
+	})
 	if err != nil {
 		return "", err
 	}
@@ -298,16 +303,21 @@ func (s *Session) rebuild(ctx context.Context, l *lane, t *task) (text string, e
 	}
 	after := s.images(project.Name, t.Service)
 	if maps.Equal(before, after) {
-		return "the image is the same", nil
-	}
-	if s.o.Request.Prune {
+		if len(l.stopped) == 0 {
+			return "the image is the same", nil
+		}
+		text = "the image is the same"
+	} else if s.o.Request.Prune {
 		for id := range before {
 			if !after[id] {
 				s.o.Engine.PruneImage(ctx, id)
 			}
 		}
 	}
-	return "", s.serving(ctx, l, t.Service)
+	if err := s.serving(ctx, l, t.Service); err != nil {
+		return "", err
+	}
+	return text, s.startStopped(ctx, l, project)
 }
 
 // images are the images of a service's containers.
