@@ -6,14 +6,19 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"devstack/compose"
 	"devstack/engine/build/dockerfile"
 	"devstack/engine/build/source"
 	"devstack/engine/image"
+	"devstack/engine/image/imagetest"
 )
 
 func TestOnlyNeededStagesInParallel(t *testing.T) {
@@ -245,6 +250,46 @@ COPY --from=replaced /f /g
 	})
 	if o.file("f") != "from context" || o.file("a") != "a\n" || o.file("g") != "from context" {
 		t.Error("files are wrong")
+	}
+}
+
+// TestPlatformsOfAdditionalContext: an image given as a context is that of the
+// platform of each stage.
+func TestPlatformsOfAdditionalContext(t *testing.T) {
+	s := newShop(t)
+	of := func(arch string) v1.Image {
+		return imagetest.Build(t, imagetest.Spec{Architecture: arch, Layers: []imagetest.Layer{imagetest.Files(t, map[string]string{"arch": arch})}})
+	}
+	ref := imagetest.Serve(t, nil).PushIndex(t, "many:1", imagetest.Index(t, of("amd64"), of("arm64"), of("s390x")))
+	o := s.dockerfile(`FROM --platform=linux/s390x img AS a
+FROM --platform=linux/arm64 img AS b
+FROM --platform=linux/amd64 img AS c
+FROM scratch
+COPY --from=a arch /a
+COPY --from=b arch /b
+COPY --from=c arch /c
+`, func(r *Request) {
+		r.Contexts = map[string]source.Spec{"img": {Kind: source.KindImage, Ref: ref}}
+	})
+	if got := o.file("a") + " " + o.file("b") + " " + o.file("c"); got != "s390x arm64 amd64" {
+		t.Error(got)
+	}
+}
+
+// TestLimitsAreInKeys: a command that another limit could make do something
+// else is run again.
+func TestLimitsAreInKeys(t *testing.T) {
+	s := newShop(t).busybox(image.Config{})
+	for _, x := range []struct {
+		files int64
+		ran   int
+	}{{100, 1}, {200, 1}, {100, 0}} {
+		o := s.dockerfile("FROM ${BASE}\nRUN ulimit -n > /limit\n", func(r *Request) {
+			r.Ulimits = map[string]compose.Ulimit{"nofile": {Single: x.files}}
+		})
+		if got := strings.TrimSpace(o.file("limit")); got != strconv.FormatInt(x.files, 10) || len(o.did(Done)) != x.ran {
+			t.Errorf("%+v: %s, %q", x, got, o.did(Done))
+		}
 	}
 }
 

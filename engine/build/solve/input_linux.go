@@ -49,7 +49,7 @@ func (b *build) inputFor(ctx context.Context, r *stage, src dockerfile.Source) (
 		return nil, err
 	}
 	name := src.String()
-	if src.Kind == dockerfile.Image {
+	if src.Kind == dockerfile.Image || b.isImage(src) {
 		name += " " + image.FormatPlatform(platform)
 	}
 	b.mu.Lock()
@@ -61,6 +61,11 @@ func (b *build) inputFor(ctx context.Context, r *stage, src dockerfile.Source) (
 	b.mu.Unlock()
 	in.once.Do(func() { in.err = in.open(ctx, r, src, platform) })
 	return in, in.err
+}
+
+// isImage says whether a Source is an additional context that is an image.
+func (b *build) isImage(src dockerfile.Source) bool {
+	return src.Kind == dockerfile.Context && b.req.Contexts[src.Name].Kind == source.KindImage
 }
 
 func (in *input) open(ctx context.Context, r *stage, src dockerfile.Source, platform ocispec.Platform) (err error) {

@@ -42,6 +42,10 @@ func (r *stage) runJob(ctx context.Context, run *dockerfile.Run) (job, error) {
 		k.add(name)
 		k.list(r.req.ExtraHosts[name])
 	}
+	for _, name := range slices.Sorted(maps.Keys(r.req.Ulimits)) {
+		u := r.req.Ulimits[name]
+		k.add("ulimit", name, fmt.Sprint(u.Single, u.Soft, u.Hard))
+	}
 	if run.Script != nil {
 		k.add(run.Script.Name, run.Script.Data)
 	}
