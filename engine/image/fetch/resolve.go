@@ -62,7 +62,9 @@ func resolve(ctx context.Context, src source) (Resolved, error) {
 		if err != nil {
 			return Resolved{}, err
 		}
-		res.Platforms[image.FormatPlatform(f.Platform)] = desc.Digest
+		if name := platformName(f.Platform); name != "" {
+			res.Platforms[name] = desc.Digest
+		}
 		return res, nil
 	}
 	for _, m := range probe.Manifests {
@@ -71,13 +73,23 @@ func resolve(ctx context.Context, src source) (Resolved, error) {
 		if m.Platform == nil || m.Platform.OS == "unknown" || m.Platform.OS == "" {
 			continue
 		}
-		p, err := image.ParsePlatform(image.FormatPlatform(*m.Platform))
-		if err != nil {
-			continue
-		}
-		if name := image.FormatPlatform(p); res.Platforms[name] == "" {
+		if name := platformName(*m.Platform); name != "" && res.Platforms[name] == "" {
 			res.Platforms[name] = m.Digest
 		}
 	}
 	return res, nil
+}
+
+// platformName is the one form of a platform's name, whichever of its names a
+// registry has; "" where it says none.
+func platformName(p ocispec.Platform) string {
+	name := image.FormatPlatform(p)
+	if name == "" {
+		return "" // not the host's: a lock is the same on all machines
+	}
+	p, err := image.ParsePlatform(name)
+	if err != nil {
+		return ""
+	}
+	return image.FormatPlatform(p)
 }
