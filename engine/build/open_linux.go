@@ -15,6 +15,7 @@ import (
 	"devstack/engine/build/solve"
 	"devstack/engine/build/source"
 	"devstack/engine/image"
+	"devstack/engine/image/fetch"
 )
 
 // opened is a Request whose context and Dockerfile have been read.
@@ -44,9 +45,13 @@ func (b *Builder) open(ctx context.Context, req *Request, platform ocispec.Platf
 		name = "Dockerfile"
 	}
 	if req.Context.Kind != "" {
+		limits, err := fetch.LimitsOf(cmp.Or(req.Registry, b.cfg.Remote))
+		if err != nil {
+			return nil, err
+		}
 		o.tree, err = source.Open(ctx, req.Context, source.Options{
 			Dockerfile: name, Dir: b.solver.Sources(), Cache: b.solver.Digests, PlainModes: !req.KeepModes,
-			Secret: secrets(req.Secrets).value, Environ: req.Environ,
+			Secret: secrets(req.Secrets).value, Environ: req.Environ, MaxBytes: limits.Bytes,
 		})
 		if err != nil {
 			return nil, err

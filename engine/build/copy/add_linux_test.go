@@ -162,6 +162,16 @@ func TestHostileArchives(t *testing.T) {
 			t.Fatalf("%s: wrote outside: %q", want, got)
 		}
 	}
+	endless := append(archive(t, map[string]string{"a": "x"}), make([]byte, 2<<20)...)
+	for name, data := range map[string][]byte{"e.tar": endless, "e.gz": gz(t, endless)} {
+		src, dst := tree(t), tree(t)
+		must(t, os.WriteFile(src+"/"+name, data, 0o644))
+		err := run(t, open(t, src, source.Options{}), dst, copy.Options{MaxBytes: 1 << 20}, "--unpack "+name+" /")
+		if err == nil || !strings.Contains(err.Error(), "unpacks to more than 1048576 bytes") {
+			t.Errorf("what follows the archive in %s: %v", name, err)
+		}
+		must(t, run(t, open(t, src, source.Options{}), tree(t), copy.Options{MaxBytes: 4 << 20}, "--unpack "+name+" /"))
+	}
 	plain := archive(t, map[string]string{"a": strings.Repeat("x", 100_000), "b": "y"})
 	for name, data := range map[string][]byte{"cut.tar": plain[:60_000], "cut.gz": gz(t, plain)[:300], "bad.gz": damage(gz(t, plain)), "cut.xz": cut(through(t, "xz", plain))} {
 		src, dst := tree(t), tree(t)

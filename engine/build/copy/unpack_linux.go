@@ -96,11 +96,8 @@ func (w *writer) extract(f *os.File, s *stage) error {
 		return fmt.Errorf("unpack: %w", err)
 	}
 	defer plain.Close()
-	err = layer.Unpack(w.ctx, plain, strings.TrimSuffix(procPath(s.fd, ""), "/"), layer.Limits{Bytes: w.o.MaxBytes})
-	if err == nil {
-		// What is damaged at its end is damaged; and xz is waited for.
-		_, err = io.Copy(io.Discard, plain)
-	}
+	// What is damaged at its end is damaged; and xz is waited for.
+	err = layer.UnpackAll(w.ctx, plain, strings.TrimSuffix(procPath(s.fd, ""), "/"), layer.Limits{Bytes: w.o.MaxBytes})
 	var refused *layer.RefusedError
 	if errors.As(err, &refused) {
 		return fmt.Errorf("archive refused: %s", strings.TrimPrefix(refused.Error(), "layer refused: "))

@@ -87,11 +87,7 @@ func unpackTo(ctx context.Context, r io.Reader, dir string, o Options) error {
 		return err
 	}
 	defer plain.Close()
-	if err := layer.Unpack(ctx, plain, dir, layer.Limits{Bytes: o.MaxBytes}); err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, io.LimitReader(plain, 64<<20)) // the checksum of the compression comes last
-	return err
+	return layer.UnpackAll(ctx, plain, dir, layer.Limits{Bytes: o.MaxBytes}) // the checksum of the compression comes last
 }
 
 const maxDockerfile = 16 << 20

@@ -70,23 +70,36 @@ func unpackStream(ctx context.Context, src io.Reader, dir string, want Blob, lim
 		defer ahead.Close() // before plain is closed
 		stream = ahead
 	}
-	bytes := limits.withDefaults().Bytes
-	content := &meter{r: stream, limit: bytes, left: bytes}
+	content := newMeter(ctx, stream, limits)
 	if compression != None || want.Digest != want.DiffID {
 		content.hash = want.DiffID.Algorithm().Hash()
 	}
-	if err := Unpack(ctx, content, dir, limits); err != nil {
+	if err := unpackAll(ctx, content, dir, limits); err != nil {
 		return err
-	}
-	// What follows the end of the archive belongs to the digests too.
-	if _, err := io.Copy(io.Discard, content); err != nil {
-		return fmt.Errorf("read end of layer: %w", err)
 	}
 	if content.hash == nil {
 		return nil
 	}
 	if got := digest.NewDigest(want.DiffID.Algorithm(), content.hash); got != want.DiffID {
 		return &DigestError{What: "layer content", Want: want.DiffID, Got: got}
+	}
+	return nil
+}
+
+// UnpackAll is Unpack up to the end of r: what follows the archive is read, so
+// that damage there is noticed, and counts towards the limit.
+func UnpackAll(ctx context.Context, r io.Reader, dir string, limits Limits) error {
+	return unpackAll(ctx, newMeter(ctx, r, limits), dir, limits)
+}
+
+// unpackAll leaves content's hash to be of all bytes: those after the end of
+// the archive belong to the digests too.
+func unpackAll(ctx context.Context, content *meter, dir string, limits Limits) error {
+	if err := Unpack(ctx, content, dir, limits); err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, content); err != nil {
+		return fmt.Errorf("read end of layer: %w", err)
 	}
 	return nil
 }
@@ -156,12 +169,21 @@ func (in *inflow) fault(want Blob, unpack error) error {
 
 // meter hashes and bounds the uncompressed stream.
 type meter struct {
+	ctx         context.Context
 	r           io.Reader
 	hash        hash.Hash // nil: not wanted
 	limit, left int64
 }
 
+func newMeter(ctx context.Context, r io.Reader, limits Limits) *meter {
+	most := limits.MaxBytes()
+	return &meter{ctx: ctx, r: r, limit: most, left: most}
+}
+
 func (m *meter) Read(p []byte) (int, error) {
+	if err := m.ctx.Err(); err != nil {
+		return 0, err
+	}
 	n, err := m.r.Read(p)
 	if m.hash != nil {
 		m.hash.Write(p[:n])
