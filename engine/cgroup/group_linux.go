@@ -107,10 +107,7 @@ func makeDir(h *hierarchy, path string) error {
 	const tries = 10
 	var err error
 	for range tries {
-		if err = makeParents(h, path); err == nil {
-			err = os.MkdirAll(h.dir+path, 0o755)
-		}
-		if !errors.Is(err, os.ErrNotExist) {
+		if err = makeLevels(h, path); !errors.Is(err, os.ErrNotExist) {
 			break
 		}
 	}

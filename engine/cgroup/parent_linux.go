@@ -21,10 +21,15 @@ func marks() []string { return []string{"trusted.devstack", "user.devstack"} }
 
 // parentsOf are the groups above our own, from the top.
 func parentsOf(path string) []string {
-	var out []string
 	for range ownLevels {
 		path = filepath.Dir(path)
 	}
+	return levelsOf(path)
+}
+
+// levelsOf are the groups on the way to path, with itself, from the top.
+func levelsOf(path string) []string {
+	var out []string
 	for ; path != "/"; path = filepath.Dir(path) {
 		out = append(out, path)
 	}
@@ -32,15 +37,21 @@ func parentsOf(path string) []string {
 	return out
 }
 
-// makeParents makes the parents that are not there, and marks them.
-func makeParents(h *hierarchy, path string) error {
-	for _, p := range parentsOf(path) {
+// makeLevels makes the groups of path that are not there, and marks those that
+// are parents: each by itself, because another one's Remove may take a marked
+// parent away meanwhile, and one made in passing would never go.
+func makeLevels(h *hierarchy, path string) error {
+	parents := parentsOf(path)
+	for _, p := range levelsOf(path) {
 		err := os.Mkdir(h.dir+p, 0o755)
 		if errors.Is(err, os.ErrExist) {
 			continue
 		}
 		if err != nil {
 			return err
+		}
+		if !slices.Contains(parents, p) {
+			continue
 		}
 		for _, name := range marks() { // without it, it stays: no harm
 			if unix.Setxattr(h.dir+p, name, []byte("made"), 0) == nil {
