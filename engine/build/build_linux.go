@@ -196,7 +196,12 @@ func (b *Builder) attempt(ctx context.Context, req Request, platform ocispec.Pla
 	if err != nil {
 		return image.Image{}, err
 	}
-	defer agents.end()
+	solving := false
+	defer func() {
+		if !solving { // else they end with the last step that another build shares
+			agents.end()
+		}
+	}()
 	if socket := agents.sockets["default"]; socket != "" { // for git, too
 		if req.Environ == nil {
 			req.Environ = os.Environ()
@@ -229,6 +234,8 @@ func (b *Builder) attempt(ctx context.Context, req Request, platform ocispec.Pla
 		return image.Image{}, err
 	}
 	sr.SSH = agents.sockets
+	sr.Done = func() { o.close(); agents.end() }
+	solving = true
 	sr.Import = c.find(platform)
 	res, err := b.solver.Solve(ctx, sr, emit)
 	if err != nil {
