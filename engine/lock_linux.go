@@ -77,8 +77,13 @@ func (e *Engine) Lock(ctx context.Context, req api.LockRequest, _ func(api.Messa
 	var wg sync.WaitGroup
 	for i, r := range req.Refs {
 		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
+			select {
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
+			case <-ctx.Done():
+				errs[i] = context.Cause(ctx)
+				return
+			}
 			found, err := fetch.Resolve(ctx, r.Ref, remote)
 			if err != nil {
 				errs[i] = &api.Error{Service: r.Service, Message: err.Error(), Hint: image.Hint(err), Path: r.Path}
