@@ -107,10 +107,10 @@ func (e *env) confirmPublish(p *compose.Project, b *remote.Bundle, withEnv bool)
 		}
 	}
 	slices.SortStableFunc(b.Doubts, func(x, y remote.Doubt) int {
-		return cmp.Or(cmp.Compare(x.Pos.File, y.Pos.File), cmp.Compare(x.Pos.Line, y.Pos.Line))
+		return cmp.Or(cmp.Compare(x.Pos.File, y.Pos.File), cmp.Compare(x.Pos.Line, y.Pos.Line), cmp.Compare(x.Text, y.Text))
 	})
 	var env, private []string
-	for _, d := range b.Doubts {
+	for _, d := range slices.Compact(b.Doubts) { // a file may be read twice, an anchor used
 		switch {
 		case !d.Env:
 			private = append(private, d.String())

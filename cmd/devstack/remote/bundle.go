@@ -164,7 +164,7 @@ func (r *fileReader) service(name string, s *yaml.Node) error {
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(r.c.project.Files, path) && r.c.names[path] == "" {
+	if r.c.names[path] == "" { // also one of those that merge: as such it has no name
 		r.c.extends = append(r.c.extends, path)
 	}
 	r.c.names[path] = fmt.Sprintf("%x.yaml", sha256.Sum256([]byte(path)))
@@ -222,7 +222,7 @@ func value(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// members are the keys and values of a mapping.
+// members are the keys and values of a mapping, with those that it merges.
 func members(n *yaml.Node) (out [][2]*yaml.Node) {
 	if n != nil && n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -230,8 +230,20 @@ func members(n *yaml.Node) (out [][2]*yaml.Node) {
 	if n == nil || n.Kind != yaml.MappingNode {
 		return nil
 	}
+	var merged []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Tag == "!!merge" {
+			merged = append(merged, items(n.Content[i+1])...)
+			continue
+		}
 		out = append(out, [2]*yaml.Node{n.Content[i], n.Content[i+1]})
+	}
+	for _, from := range merged { // what is there already counts
+		for _, m := range members(from) {
+			if !slices.ContainsFunc(out, func(o [2]*yaml.Node) bool { return o[0].Value == m[0].Value }) {
+				out = append(out, m)
+			}
+		}
 	}
 	return out
 }
