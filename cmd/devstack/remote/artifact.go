@@ -33,8 +33,10 @@ const (
 	envFileNote = "com.docker.compose.envfile"
 	extendsNote = "com.docker.compose.extends"
 
-	// maxLayer is the largest file of an artifact, in bytes.
+	// maxLayer is the largest file of an artifact, maxTotal of all of them
+	// together, in bytes.
 	maxLayer = 32 << 20
+	maxTotal = 4 * maxLayer
 )
 
 // File is one file of a published project.
@@ -109,9 +111,13 @@ func parseManifest(data []byte) (ocispec.Manifest, error) {
 		}
 		return m, fmt.Errorf("it is no published project, but %s", what)
 	}
+	total := int64(0)
 	for _, l := range m.Layers {
 		if l.Size < 0 || l.Size > maxLayer {
 			return m, fmt.Errorf("the file %s has %d bytes, more than %d MiB", layerName(l), l.Size, maxLayer>>20)
+		}
+		if total += l.Size; total > maxTotal {
+			return m, fmt.Errorf("its files have more than %d MiB together", maxTotal>>20)
 		}
 	}
 	return m, nil

@@ -118,6 +118,7 @@ func TestHostileArtifacts(t *testing.T) {
 		`{"artifactType":"application/x"}`:                                                                                               "but application/x",
 		`{"artifactType":"application/vnd.docker.compose.project","layers":[{"size":99999999999}]}`:                                      "more than 32 MiB",
 		`{"artifactType":"application/vnd.docker.compose.project","layers":[{"size":-1,"annotations":{"com.docker.compose.file":"a"}}]}`: "the file a has -1 bytes",
+		`{"artifactType":"application/vnd.docker.compose.project","layers":[` + strings.Repeat(`{"size":33554432},`, 4) + `{"size":1}]}`: "more than 128 MiB together",
 		`[]`: "parse manifest",
 	} {
 		if _, err := parseManifest([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
