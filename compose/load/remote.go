@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"strings"
 )
 
 // Remote gets project files that lie elsewhere: in a registry, in a git
@@ -59,12 +60,16 @@ func (ld *loader) located(refs []string) (paths []string, err error) {
 	return paths, nil
 }
 
-// Redacted takes a password out of a URL.
+// Redacted takes passwords out of a URL; with http a user alone may be a token.
 func Redacted(ref string) string {
-	if u, err := url.Parse(ref); err == nil && u.User != nil {
-		return u.Redacted()
+	u, err := url.Parse(ref)
+	if err != nil || u.User == nil {
+		return ref
 	}
-	return ref
+	if _, has := u.User.Password(); !has && strings.HasPrefix(u.Scheme, "http") {
+		u.User = url.User("xxxxx")
+	}
+	return u.Redacted()
 }
 
 // remoteFile is what is known of a file that came from elsewhere.

@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"devstack/compose/load"
 	"devstack/engine/build/source"
@@ -72,7 +75,19 @@ func newRepository(ref string, environ []string) (*repository, error) {
 	if err != nil {
 		return nil, ErrNoGit
 	}
-	return &repository{spec: spec, git: git, environ: environ}, nil
+	r := &repository{spec: spec, git: git, environ: environ}
+	if isCommit(spec.Ref) {
+		return r, r.verify(spec.Ref)
+	}
+	return r, nil
+}
+
+// verify holds a commit against ?checksum= of the reference.
+func (r *repository) verify(commit string) error {
+	if !strings.HasPrefix(commit, r.spec.Checksum) {
+		return fmt.Errorf("its commit is %s, not %s as its checksum says", commit, r.spec.Checksum)
+	}
+	return nil
 }
 
 func (r *repository) folder(commit string) string {
@@ -112,7 +127,7 @@ func (r *repository) resolve(ctx context.Context) (string, error) {
 	for _, name := range wanted {
 		if commit, ok := found[name]; ok {
 			r.ref = strings.TrimSuffix(name, "^{}")
-			return r.folder(commit), nil
+			return r.folder(commit), r.verify(commit)
 		}
 	}
 	if r.spec.Ref == "" {
@@ -143,12 +158,11 @@ func (r *repository) file(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	at, err := filepath.EvalSymlinks(filepath.Join(real, filepath.FromSlash(r.spec.Subdir)))
-	if err != nil {
+	at, err := inside(real, r.spec.Subdir)
+	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("the repository has no %q", r.spec.Subdir)
-	}
-	if rel, err := filepath.Rel(real, at); err != nil || !filepath.IsLocal(rel) {
-		return "", fmt.Errorf("%q leads out of the repository", r.spec.Subdir)
+	} else if err != nil {
+		return "", err
 	}
 	if info, err := os.Stat(at); err == nil && !info.IsDir() {
 		return at, nil
@@ -156,10 +170,24 @@ func (r *repository) file(dir string) (string, error) {
 	for _, name := range load.FileNames() {
 		p := filepath.Join(at, name)
 		if info, err := os.Stat(p); err == nil && !info.IsDir() {
-			return p, nil
+			_, err := inside(real, path.Join(r.spec.Subdir, name))
+			return p, err
 		}
 	}
 	return "", fmt.Errorf("there is no %s in its folder %q", strings.Join(load.FileNames(), ", "), "/"+r.spec.Subdir)
+}
+
+// inside follows links to what a path in a repository means, which has to be in
+// it, too.
+func inside(top, name string) (string, error) {
+	at, err := filepath.EvalSymlinks(filepath.Join(top, filepath.FromSlash(name)))
+	if err != nil {
+		return "", err
+	}
+	if rel, err := filepath.Rel(top, at); err != nil || !filepath.IsLocal(rel) {
+		return "", fmt.Errorf("%q leads out of the repository", name)
+	}
+	return at, nil
 }
 
 // name is that of the folder that is meant, or of the repository.
@@ -175,13 +203,17 @@ func (r *repository) name() string {
 	return url[strings.LastIndexAny(url, "/:")+1:]
 }
 
-// run runs git, which asks nobody anything.
+// patience is how long an ssh that git has started may outlive git.
+const patience = time.Second
+
+// run runs git, which asks nobody anything, and runs nothing but its transports.
 func (r *repository) run(ctx context.Context, dir string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, r.git, args...)
+	cmd := exec.CommandContext(ctx, r.git, append([]string{"-c", "core.hooksPath=" + os.DevNull}, args...)...)
 	cmd.Dir = dir
 	cmd.Env = r.environment()
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr
+	cmd.WaitDelay = patience
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
@@ -199,9 +231,9 @@ func (r *repository) environment() []string {
 	// Whoever calls may be git itself, in a hook: its repository is not ours.
 	env := slices.DeleteFunc(slices.Clone(r.environ), func(kv string) bool {
 		key, _, _ := strings.Cut(kv, "=")
-		return slices.Contains([]string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}, key)
+		return slices.Contains([]string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE", "GIT_PREFIX"}, key)
 	})
-	env = append(env, "LC_ALL=C")
+	env = append(env, "LC_ALL=C", "GIT_ALLOW_PROTOCOL=http:https:ssh:git:file")
 	if !set("GIT_TERMINAL_PROMPT") {
 		env = append(env, "GIT_TERMINAL_PROMPT=0")
 	}
@@ -211,8 +243,10 @@ func (r *repository) environment() []string {
 	return env
 }
 
-// explainGit makes an error of what git has said.
+// explainGit makes an error of what git has said, without who asks: with http
+// that may be a token.
 func explainGit(said string, err error) error {
+	said = regexp.MustCompile(`(https?://)[^/@\s]*@`).ReplaceAllString(said, "${1}xxxxx@")
 	says := func(parts ...string) bool {
 		return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(said, p) })
 	}

@@ -63,11 +63,14 @@ func (s Spec) String() string {
 	return string(s.Kind) + " " + s.Ref
 }
 
-// redact takes a password out of a URL.
+// redact takes passwords out of a URL; with http a user alone may be a token.
 func redact(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil || u.User == nil {
 		return raw
+	}
+	if _, has := u.User.Password(); !has && strings.HasPrefix(u.Scheme, "http") {
+		u.User = url.User("xxxxx")
 	}
 	return u.Redacted()
 }
