@@ -62,12 +62,19 @@ var ErrNoFile = errors.New("no configuration file provided: not found")
 // when the project files are at fault.
 func Load(ctx context.Context, o Options) (*compose.Project, []Diagnostic, error) {
 	ld := newLoader(ctx, o)
+	p, err := ld.load(ctx)
+	if err != nil && ctx.Err() != nil { // whatever was half read, then, is no fault of the files
+		err = fmt.Errorf("read project: %w", context.Cause(ctx))
+	}
+	return p, tidy(ld.warnings), err
+}
+
+func (ld *loader) load(ctx context.Context) (*compose.Project, error) {
 	m, paths, err := ld.model(ctx)
 	if err != nil {
-		return nil, tidy(ld.warnings), err
+		return nil, err
 	}
-	p, err := ld.project(m, paths)
-	return p, tidy(ld.warnings), err
+	return ld.project(m, paths)
 }
 
 func newLoader(ctx context.Context, o Options) *loader {
