@@ -27,7 +27,12 @@ func (l *lane) taking(fn func() error) error {
 }
 
 // startStopped starts what taking found to be left stopped.
-func (s *Session) startStopped(ctx context.Context, l *lane, p *compose.Project) error {
+func (s *Session) startStopped(ctx context.Context, l *lane) error {
+	p := s.latest()
+	l.stopped = slices.DeleteFunc(l.stopped, func(name string) bool {
+		_, still := p.Services[name]
+		return !still
+	})
 	if len(l.stopped) == 0 {
 		return nil
 	}

@@ -87,6 +87,7 @@ func (s *Session) reloaded(ctx context.Context, res *reloadResult) error {
 	if res.err != nil {
 		return s.alsoWatch(ctx, res.from)
 	}
+	s.declare(res.project)
 	files := r.files
 	r.files = nil
 	derived := slices.ContainsFunc(files, func(f watch.ModelFile) bool {
@@ -217,7 +218,9 @@ func (s *Session) loadAndUp(session, ctx context.Context, files []watch.ModelFil
 	case plan != "nothing to change":
 		tell(api.WatchPlan, plan, nil)
 		before := s.generations()
+		undo := s.declare(p) // rebuilds that end meanwhile must not bring back the old one
 		if _, err := s.o.Engine.Up(ctx, req, s.o.Report); err != nil {
+			undo()
 			return fail(err)
 		}
 		// What is declared counts from now on, whether it comes up or not.

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -49,8 +50,9 @@ type Session struct {
 	lanes sync.WaitGroup
 
 	mu      sync.Mutex
-	project *compose.Project
-	from    Sources // of the project; Run's goroutine uses it
+	project *compose.Project // by which it is watched
+	next    *compose.Project // that a reload has declared; nil: none has
+	from    Sources          // of the project; Run's goroutine uses it
 	rules   *watch.Rules
 	watcher *notify.Watcher
 	loops   *watch.Detector
@@ -232,6 +234,27 @@ func (s *Session) declared() *compose.Project {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.project
+}
+
+// latest is what is declared. While a reload comes to its end it is newer than
+// what is watched by.
+func (s *Session) latest() *compose.Project {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return cmp.Or(s.next, s.project)
+}
+
+// declare makes a project the latest; undo takes that back.
+func (s *Session) declare(p *compose.Project) (undo func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.next
+	s.next = p
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.next = before
+	}
 }
 
 // batch hands the work of a batch to the services' lanes.

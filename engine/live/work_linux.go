@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -280,18 +281,14 @@ func (s *Session) followers(service string) func(api.Message) {
 
 // rebuild builds a service's image and replaces its containers.
 func (s *Session) rebuild(ctx context.Context, l *lane, t *task) (text string, err error) {
-	project := s.declared()
-	before := s.images(project.Name, t.Service)
-	err = l.supersedable(ctx, func(ctx context.Context) error {
-		_, err := s.o.Engine.Build(ctx, api.BuildRequest{
-			Project: project, Services: []string{t.Service}, WorkingDir: project.WorkingDir,
-			Credentials: s.o.Request.Credentials, Lock: s.o.Request.Lock,
-		}, s.o.Report)
-		return err
-	})
+	project, err := s.build(ctx, l, t.Service)
 	if err != nil {
 		return "", err
 	}
+	if _, still := project.Services[t.Service]; !still {
+		return "no service", nil
+	}
+	before := s.images(project.Name, t.Service)
 	err = l.taking(func() error {
 		return s.up(ctx, project, []string{t.Service}, true, s.followers(t.Service))
 	})
@@ -317,7 +314,30 @@ func (s *Session) rebuild(ctx context.Context, l *lane, t *task) (text string, e
 	if err := s.serving(ctx, l, t.Service); err != nil {
 		return "", err
 	}
-	return text, s.startStopped(ctx, l, project)
+	return text, s.startStopped(ctx, l)
+}
+
+// build builds a service's image. It returns the project as it is declared then,
+// which may be another one than before a long build.
+func (s *Session) build(ctx context.Context, l *lane, service string) (*compose.Project, error) {
+	for project := s.latest(); ; {
+		err := l.supersedable(ctx, func(ctx context.Context) error {
+			_, err := s.o.Engine.Build(ctx, api.BuildRequest{
+				Project: project, Services: []string{service}, WorkingDir: project.WorkingDir,
+				Credentials: s.o.Request.Credentials, Lock: s.o.Request.Lock,
+			}, s.o.Report)
+			return err
+		})
+		was := project
+		project = s.latest()
+		now, still := project.Services[service]
+		switch {
+		case !still:
+			return project, nil
+		case err != nil || reflect.DeepEqual(was.Services[service].Build, now.Build):
+			return project, err
+		}
+	}
 }
 
 // images are the images of a service's containers.
@@ -338,10 +358,13 @@ func (s *Session) up(ctx context.Context, p *compose.Project, services []string,
 	return err
 }
 
+// upRequest has a copy of the project: an Up fills it in, and the engine goes on
+// to read it.
 func (s *Session) upRequest(p *compose.Project, services []string, alone bool) api.UpRequest {
-	req := s.o.Request
+	req, own := s.o.Request, *p
+	own.Services, own.Disabled = maps.Clone(p.Services), maps.Clone(p.Disabled)
 	return api.UpRequest{
-		Project: p, Meta: MetaOf(p, req.Load), Services: services, NoDeps: false, NoBuild: alone, Scale: scaleOf(req.Scale, services),
+		Project: &own, Meta: MetaOf(p, req.Load), Services: services, NoDeps: false, NoBuild: alone, Scale: scaleOf(req.Scale, services),
 		Credentials: req.Credentials, Lock: req.Lock, Edit: true,
 	}
 }

@@ -54,11 +54,14 @@ func NewProject(m *Machine, rec state.Project) *Project {
 	return p
 }
 
-// NameServices puts back the names that the wire form leaves out.
+// NameServices puts back the names that the wire form leaves out. A project that
+// has them is only read: others may read it, too.
 func NameServices(p *compose.Project) {
 	for name, s := range p.Services {
-		s.Name = name
-		p.Services[name] = s
+		if s.Name != name {
+			s.Name = name
+			p.Services[name] = s
+		}
 	}
 	p.SpreadAutoPorts()
 }
