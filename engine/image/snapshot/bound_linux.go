@@ -86,10 +86,37 @@ func writableDir(dir string) (string, error) {
 	if isMounted(at) {
 		return at, nil
 	}
-	if err := mountImage(image, at); err != nil {
+	if err := mountOnce(image, at); err != nil {
 		return "", fmt.Errorf("mount %s: %w", image, err)
 	}
 	return at, nil
+}
+
+// mountOnce mounts unless somebody was faster: a file system that is mounted
+// twice, through two loop devices, destroys itself.
+func mountOnce(image, at string) error {
+	unlock, err := lockImage(image)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if isMounted(at) {
+		return nil
+	}
+	return mountImage(image, at)
+}
+
+// lockImage is held while it is decided whether the file is mounted.
+func lockImage(image string) (unlock func() error, err error) {
+	f, err := os.OpenFile(image, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", image, err)
+	}
+	return f.Close, nil
 }
 
 // isMounted compares the directory's device with its parent's.
@@ -146,6 +173,13 @@ func attachLoop(image string) (*os.File, error) {
 // unbound removes a container's own file system, if it has one.
 func unbound(dir string) error {
 	at := filepath.Join(dir, diskDir)
+	unlock, err := lockImage(filepath.Join(dir, diskFile))
+	switch {
+	case err == nil:
+		defer unlock()
+	case !errors.Is(err, os.ErrNotExist):
+		return err
+	}
 	if _, err := os.Lstat(at); err == nil {
 		for isMounted(at) {
 			if err := unix.Unmount(at, unix.MNT_DETACH); err != nil {
