@@ -152,12 +152,12 @@ func (d *download) try(ctx context.Context, have *record) (digest.Digest, error)
 	} else if have != nil && have.LastModified != "" {
 		req.Header.Set("If-Modified-Since", have.LastModified)
 	}
-	transport, err := registry.Transport(d.o.environ(), req.URL.Host)
+	client, err := registry.HTTPClient(d.o.environ(), req.URL.Host)
 	if err != nil {
 		return "", err
 	}
-	defer transport.CloseIdleConnections()
-	resp, err := (&http.Client{Transport: transport}).Do(req)
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
 	if err != nil {
 		var ue *url.Error
 		if errors.As(err, &ue) {

@@ -95,6 +95,33 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// TestCredentialsStayWithTheirHost: a redirect to another port, which may be
+// anybody's, takes no secret along.
+func TestCredentialsStayWithTheirHost(t *testing.T) {
+	other := &flaky{data: "elsewhere"}
+	elsewhere := httptest.NewServer(other)
+	defer elsewhere.Close()
+	own := &flaky{data: "here"}
+	mux := http.NewServeMux()
+	mux.Handle("/here", own)
+	mux.Handle("/near", http.RedirectHandler("/here", http.StatusFound))
+	mux.Handle("/far", http.RedirectHandler(elsewhere.URL+"/file", http.StatusFound))
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	secret := func(id string) ([]byte, bool) { return []byte("s3"), id == "HTTP_AUTH_TOKEN_127.0.0.1" }
+	for _, path := range []string{"/near", "/far"} {
+		tr, err := source.OpenRemote(t.Context(), source.Spec{Kind: source.KindURL, URL: server.URL + path}, source.Options{Dir: tree(t, nil), Secret: secret})
+		must(t, err)
+		must(t, tr.Close())
+	}
+	if len(own.got) != 1 || own.got[0].Get("Authorization") != "Bearer s3" {
+		t.Errorf("the host itself: %v", own.got)
+	}
+	if len(other.got) != 1 || other.got[0].Get("Authorization") != "" {
+		t.Errorf("another: %v", other.got)
+	}
+}
+
 func TestContextFromURL(t *testing.T) {
 	server := httptest.NewServer(&flaky{data: "FROM scratch\n"})
 	defer server.Close()

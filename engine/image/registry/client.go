@@ -163,14 +163,14 @@ func (c *Client) host(name string, insecure bool) (*host, error) {
 	return h, nil
 }
 
-// redirect lets a registry send us elsewhere, to a store of blobs perhaps, but
+// redirect lets a server send us elsewhere, to a store of blobs perhaps, but
 // not the credentials: net/http would pass them on to other ports and
 // subdomains, and from TLS to none.
 func redirect(req *http.Request, via []*http.Request) error {
 	if len(via) >= 10 {
-		return errors.New("registry redirects in circles")
+		return errors.New("server redirects in circles")
 	}
-	if first := via[0].URL; req.URL.Host != first.Host || req.URL.Scheme != first.Scheme {
+	if first := via[0].URL; req.URL.Host != first.Host || first.Scheme == "https" && req.URL.Scheme != first.Scheme {
 		req.Header.Del("Authorization")
 	}
 	return nil

@@ -238,7 +238,7 @@ func TestRedirects(t *testing.T) {
 	}
 	circle.Store(true)
 	_, err = fetch.Ensure(t.Context(), openStore(t), name, fetch.Options{Registry: c})
-	if err == nil || !strings.Contains(err.Error(), "redirects in circles") {
+	if err == nil || !strings.Contains(err.Error(), "server redirects in circles") {
 		t.Errorf("error is %v", err)
 	}
 }

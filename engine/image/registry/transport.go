@@ -33,15 +33,16 @@ func newTransport(getenv func(string) string) *http.Transport {
 	}
 }
 
-// Transport is for downloads from other places than registries: with the
-// proxies of an environment, and the certificates that it has for a host.
-func Transport(environ []string, host string) (*http.Transport, error) {
+// HTTPClient is for downloads from other places than registries: with the
+// proxies of an environment, and the certificates that it has for a host. As
+// with registries, credentials are for that host alone.
+func HTTPClient(environ []string, host string) (*http.Client, error) {
 	getenv := credentials.New(environ).Getenv
 	t := newTransport(getenv)
 	t.ResponseHeaderTimeout = time.Minute
 	var err error
 	t.TLSClientConfig, err = tlsConfig(getenv, host, false)
-	return t, err
+	return &http.Client{Transport: t, CheckRedirect: redirect}, err
 }
 
 func proxyOf(getenv func(string) string) func(*url.URL) (*url.URL, error) {
