@@ -121,10 +121,7 @@ func (s *session) wantsMenu() bool {
 	if s.o.menuSet {
 		return s.o.menu
 	}
-	if v, ok := s.e.lookup("COMPOSE_MENU"); ok && v != "" {
-		return s.e.settingBool(s.req.Project, "COMPOSE_MENU")
-	}
-	return true
+	return s.e.menu(s.req.Project)
 }
 
 func menuLine(watching, muted bool) string {

@@ -69,6 +69,11 @@ func (e *env) separator(p *compose.Project) string {
 	return ""
 }
 
+// menu is what COMPOSE_MENU says; nothing means yes.
+func (e *env) menu(p *compose.Project) bool {
+	return e.setting(p, "COMPOSE_MENU") == "" || e.settingBool(p, "COMPOSE_MENU")
+}
+
 // addAutoPorts declares --auto-ports.
 func addAutoPorts(f *pflag.FlagSet, auto *bool) {
 	f.BoolVar(auto, "auto-ports", false, "Where a published port is taken, publish at another one, the same every time (also: DEVSTACK_AUTO_PORTS=1)")
