@@ -25,10 +25,12 @@ func web(args []string) error {
 	return http.ListenAndServe(fmt.Sprintf(":%d", servePort), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := page
 		if args[0] == "now" {
-			if answer, err = os.ReadFile(args[1]); err != nil {
+			now, err := os.ReadFile(args[1])
+			if err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return
 			}
+			answer = now
 		}
 		w.Write(answer) // a client that is gone is nothing to report
 	}))
