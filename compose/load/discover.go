@@ -167,7 +167,7 @@ func (ld *loader) environment(dir string) error {
 	for i, f := range files {
 		paths[i] = ld.in(ld.cwd, f)
 	}
-	vars, err := ld.envFiles(paths, ld.env)
+	vars, err := ld.envFiles(paths, ld.env, "environment file")
 	if err != nil {
 		return err
 	}
@@ -179,8 +179,9 @@ func (ld *loader) environment(dir string) error {
 	return nil
 }
 
-// envFiles reads environment files for interpolation; later files win.
-func (ld *loader) envFiles(paths []string, env map[string]string) (map[string]string, error) {
+// envFiles reads environment files for interpolation; later files win. --explain
+// calls them what from says.
+func (ld *loader) envFiles(paths []string, env map[string]string, from string) (map[string]string, error) {
 	vars, before := map[string]string{}, len(ld.faults)
 	look := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	for _, path := range paths {
@@ -191,7 +192,7 @@ func (ld *loader) envFiles(paths []string, env map[string]string) (map[string]st
 		if err != nil {
 			return nil, fmt.Errorf("environment file: %w", err)
 		}
-		ld.trace.assigned(dotenv(src, vars, look, &ld.report), "environment file")
+		ld.trace.assigned(dotenv(src, vars, look, &ld.report), from)
 	}
 	if len(ld.faults) > before {
 		return nil, ld.err()

@@ -36,7 +36,17 @@ func Explain(ctx context.Context, o Options, subject string) (Explanation, []Dia
 
 // explainVariable tells where a variable of interpolation comes from.
 func (ld *loader) explainVariable(name string) Explanation {
-	x := Explanation{Subject: name, Origins: slices.Clone(ld.trace.vars[name])}
+	x := Explanation{Subject: name}
+	var own []Origin
+	for _, o := range ld.trace.vars[name] {
+		if o.From == fromIncluded { // only the files of that include see it
+			x.Origins = append(x.Origins, o)
+		} else {
+			own = append(own, o)
+		}
+	}
+	included, files := len(x.Origins), len(own)
+	x.Origins = append(x.Origins, own...)
 	inherited := ""
 	found := false
 	for _, kv := range ld.opts.Environ {
@@ -44,12 +54,13 @@ func (ld *loader) explainVariable(name string) Explanation {
 			inherited, found = v, true
 		}
 	}
-	files := len(x.Origins)
 	if found {
 		x.Origins = append(x.Origins, Origin{From: "environment", Value: inherited})
 	}
 	x.Value, x.Set = ld.lookup(name)
 	switch {
+	case !x.Set && included > 0:
+		x.Why = "the project does not set it; only the files of an include see what its environment file says"
 	case !x.Set:
 		x.Why = "it is set nowhere and taken as empty, unless the place that uses it has a default"
 	case found && files > 0:
@@ -60,10 +71,12 @@ func (ld *loader) explainVariable(name string) Explanation {
 		x.Why = "it is the project's name"
 	case files > 1:
 		x.Why = "of environment files the last one wins"
+	case files > 0 && included > 0:
+		x.Why = "the project's environment file wins over those of includes"
 	default:
 		x.Why = "no environment variable has that name"
 	}
-	if len(x.Origins) > 0 {
+	if len(x.Origins) > included {
 		x.Origins[len(x.Origins)-1].Wins = true
 	}
 	return x
@@ -227,10 +240,11 @@ func whyPath(x Explanation, merged bool) string {
 }
 
 const (
-	fromProject = "project file"
-	fromInclude = "include"
-	fromExtends = "extends"
-	fromEnvFile = "env_file"
+	fromProject  = "project file"
+	fromInclude  = "include"
+	fromExtends  = "extends"
+	fromEnvFile  = "env_file"
+	fromIncluded = "environment file of an include"
 )
 
 // variablesOf are the variables that a text names, in their order.

@@ -86,7 +86,7 @@ func (m *model) includedEnv(sub *model, inc *node) bool {
 			envFiles = []string{path}
 		}
 	}
-	vars, err := m.ld.envFiles(envFiles, m.env)
+	vars, err := m.ld.envFiles(envFiles, m.env, fromIncluded)
 	if err != nil {
 		return false
 	}

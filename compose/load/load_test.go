@@ -186,6 +186,26 @@ func TestConfigLoadsAgain(t *testing.T) {
 	}
 }
 
+// TestConfigKeepsTexts sends texts that are awkward to write through `config`.
+func TestConfigKeepsTexts(t *testing.T) {
+	texts := []string{
+		"\n", "\na", "\n\na\n", "\n  a\n b\n", "\ta\nb", " a\nb", "   \n", "a\n\n\n", "a\n \nb\n", "a\n   ", "#a\nb", "\n#a", "a: b\nc", "- a\nb",
+		"a\r\nb", "a\rb", "\u0085a\nb", "\u2028a\nb", "a\n---\nb", "---\na", "...", "", " ", "~", "on", "1:30", "<<", "0x1", "\u00a0a\n",
+	}
+	p, _ := mustLoad(t, Options{WorkingDir: write(t, map[string]string{"compose.yaml": "services: {a: {image: x}}\n"})})
+	s := p.Services["a"]
+	s.Command = texts
+	p.Services["a"] = s
+	out, err := MarshalYAML(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, _ := mustLoad(t, Options{Files: []string{"-"}, Stdin: bytes.NewReader(out), Lenient: true})
+	if d := cmp.Diff(texts, back.Services["a"].Command); d != "" {
+		t.Errorf("%s\n%s", d, out)
+	}
+}
+
 // FuzzLoad: no panic, no hang, and every fault has a message.
 func FuzzLoad(f *testing.F) {
 	for _, pattern := range []string{"testdata/compat/*.yaml", "testdata/broken/*.yaml"} {

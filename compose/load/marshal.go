@@ -325,6 +325,9 @@ func yamlNode(v any) *yaml.Node {
 			}
 			return n
 		}
+		if spoiltInBlock(x) {
+			return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: x, Style: yaml.DoubleQuotedStyle}
+		}
 	case uint32:
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.FormatUint(uint64(x), 10)}
 	case int, int64:
@@ -334,6 +337,12 @@ func yamlNode(v any) *yaml.Node {
 		n.SetString(fmt.Sprint(v))
 	}
 	return n
+}
+
+// spoiltInBlock tells the texts of several lines that the encoder would write
+// as a block and lose a line of, or break the document with.
+func spoiltInBlock(s string) bool {
+	return strings.Contains(s, "\n") && strings.ContainsAny(s[:1], " \t\n") || strings.ContainsAny(s, "\r\u0085\u2028\u2029")
 }
 
 // plainWord tells the texts that mean themselves in every version of YAML,
