@@ -1,6 +1,7 @@
 package scaffold
 
 import (
+	"cmp"
 	"io/fs"
 	"path"
 	"slices"
@@ -37,14 +38,18 @@ var nested = []string{"apps", "packages", "services", "cmd"}
 func Detect(repo fs.FS) (Proposal, error) {
 	var p Proposal
 	root := folder{repo, "."}
-	if s, ok := root.service(); ok {
-		p.add(s, root)
+	main, ok := root.service()
+	if ok {
+		p.add(main, root)
 	}
 	dirs, err := root.below()
 	if err != nil {
 		return p, err
 	}
 	for _, d := range dirs {
+		if f := (folder{repo, d}); main.Language == "PHP" && !f.has("composer.json") && !f.has("Dockerfile") && f.has("index.php") {
+			continue // what the program at the top serves
+		}
 		p.visit(folder{repo, d})
 		if !slices.Contains(nested, d) {
 			continue
@@ -149,6 +154,9 @@ func (f folder) service() (Service, bool) {
 			break
 		}
 	}
+	if port := f.port(s); port != "" {
+		s.Port = port
+	}
 	if f.has("Dockerfile") {
 		s.Build, s.Image, s.Command, s.Mount, s.Cache = true, "", "", "", nil
 		if port := exposedPort(f.read("Dockerfile")); port != "" {
@@ -156,6 +164,25 @@ func (f folder) service() (Service, bool) {
 		}
 	}
 	return s, (s.Build || s.Image != "") && s.Name != ""
+}
+
+// port is the one that the program's own files name.
+func (f folder) port(s Service) string {
+	switch s.Language {
+	case "Go":
+		program := first(`go run (\S+)`, s.Command)
+		return first(`":(\d{2,5})"`, f.read(path.Join(program, "main.go")))
+	case "Java":
+		properties := f.read("src/main/resources/application.properties")
+		settings := f.read("src/main/resources/application.yml") + f.read("src/main/resources/application.yaml")
+		return cmp.Or(
+			first(`(?m)^(?:server|quarkus\.http)\.port *[=:] *(?:\$\{\w+:)?(\d{2,5})`, properties),
+			first(`(?m)^server:\s*\n(?: .*\n)*? +port: *(?:\$\{\w+:)?(\d{2,5})`, settings),
+		)
+	case "Rust":
+		return first(`"(?:0\.0\.0\.0|127\.0\.0\.1|localhost|\[::\]):(\d{2,5})"`, f.read("src/main.rs"))
+	}
+	return ""
 }
 
 // exposedPort is the first port that a Dockerfile exposes.

@@ -56,6 +56,7 @@ func node(f folder, s *Service) bool {
 	case f.has("yarn.lock"):
 		install, run = "corepack enable && yarn install", "yarn run "
 	}
+	script := cmp.Or(manifest.Scripts["dev"], manifest.Scripts["start"])
 	switch {
 	case manifest.Scripts["dev"] != "":
 		run += "dev"
@@ -72,7 +73,9 @@ func node(f folder, s *Service) bool {
 			port = known[1]
 		}
 	}
-	if port == "5173" && strings.HasSuffix(run, "run dev") {
+	vite := port == "5173"
+	port = cmp.Or(first(`(?:-p|--port)[ =](\d{2,5})\b`, script), first(`\bPORT=(\d{2,5})\b`, script), port)
+	if vite && strings.HasSuffix(run, "run dev") {
 		run += " -- --host 0.0.0.0"
 	}
 	version := cmp.Or(first(`(\d+)`, manifest.Engines.Node), "22")
