@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -262,6 +263,9 @@ func (u *up) checkDeclared() error {
 // checkBind finds a bind source that cannot be used. One that is to be made is
 // made when its container is.
 func checkBind(m compose.Mount) error {
+	if !filepath.IsAbs(m.Source) { // C:\Users
+		return fmt.Errorf("%s is not a path of this machine", m.Source)
+	}
 	if m.Bind == nil || m.Bind.CreateHostPath {
 		if _, err := os.Lstat(m.Source); errors.Is(err, os.ErrNotExist) {
 			return nil

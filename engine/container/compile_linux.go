@@ -129,6 +129,11 @@ func compileNamespaces(p *child.Program, s *specs.Spec) error {
 	return compileSysctls(p, s.Linux.Sysctl, seen)
 }
 
+// CheckSysctls finds kernel parameters that no container can have of its own.
+func CheckSysctls(sysctls map[string]string) error {
+	return compileSysctls(&child.Program{}, sysctls, ^0)
+}
+
 // compileSysctls refuses settings that would change the host.
 func compileSysctls(p *child.Program, sysctls map[string]string, namespaces int) error {
 	for key, value := range sysctls {

@@ -90,6 +90,14 @@ func lastCap() int {
 	return len(AllCapabilities()) - 1
 }
 
+// CheckRlimit finds the name of a limit, as nofile, that the kernel does not have.
+func CheckRlimit(name string) error {
+	if _, ok := rlimits()["RLIMIT_"+strings.ToUpper(name)]; !ok {
+		return fmt.Errorf("there is no ulimit %q", name)
+	}
+	return nil
+}
+
 func rlimits() map[string]int {
 	return map[string]int{
 		"RLIMIT_CPU": 0, "RLIMIT_FSIZE": 1, "RLIMIT_DATA": 2, "RLIMIT_STACK": 3, "RLIMIT_CORE": 4, "RLIMIT_RSS": 5,

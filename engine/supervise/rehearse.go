@@ -4,12 +4,17 @@ package supervise
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strconv"
+	"strings"
 
 	"devstack/compose"
 	"devstack/engine/api"
 	"devstack/engine/cgroup"
+	"devstack/engine/container"
 	"devstack/engine/image"
 	"devstack/engine/image/snapshot"
 	"devstack/engine/spec"
@@ -53,14 +58,43 @@ func (p *Project) Rehearse(declared *compose.Project, dir string, s *compose.Ser
 	}
 	rec := state.Container{Service: s.Name, Declared: *s, Image: img}
 	user, err := p.m.resolveUser(&rec, s.User, s.GroupAdd)
-	fail(err, "user")
+	fail(err, keyIn(err, "user"))
+	fail(container.CheckSysctls(s.Sysctls), "sysctls")
+	if s.ShmSize < 0 {
+		fail(fmt.Errorf("shm_size is %d, less than nothing", int64(s.ShmSize)), "shm_size")
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Ulimits)) {
+		fail(container.CheckRlimit(name), "ulimits", name)
+	}
 	sp, err := spec.Build(spec.Input{Service: s, Image: img, User: user, CgroupPath: "/rehearsal", ProjectDir: dir})
-	fail(err)
+	if key := keyIn(err, ""); key != "" {
+		fail(err, key)
+	} else {
+		fail(err)
+	}
 	if err == nil {
 		_, err = p.m.Runtime.Lacks(sp.Linux.Resources)
 		fail(err)
 	}
 	return errs
+}
+
+// keyIn is the key of a service that a fault of its specification begins with,
+// other where it begins with none.
+func keyIn(err error, other string) string {
+	if err == nil {
+		return other
+	}
+	word, _, _ := strings.Cut(err.Error(), " ")
+	switch word = strings.TrimSuffix(word, ":"); word {
+	case "device":
+		return "devices"
+	case "group":
+		return "group_add"
+	case "cap_add", "cap_drop", "security_opt", "device_cgroup_rules", "extra_hosts":
+		return word
+	}
+	return other
 }
 
 // Remarks says which settings of a service this host leaves out, in a line
