@@ -56,13 +56,13 @@ func (e *Engine) Watch(ctx context.Context, req api.WatchRequest, emit func(api.
 		emit(m)
 	}
 	w, state, err := e.startWatch(req, &tell)
+	defer e.leave(w, &tell)
 	if err != nil {
 		return api.WatchResult{}, err
 	}
 	if state != nil {
 		tell(api.Message{Watch: state})
 	}
-	defer e.leave(w, &tell)
 	select {
 	case <-w.ready:
 	case <-ctx.Done():
@@ -127,8 +127,9 @@ func (e *Engine) startWatch(req api.WatchRequest, follower *func(api.Message)) (
 		w.followers[follower] = true
 	}
 	if req.Detach && !w.detached {
-		w.detached = true
-		return w, w.state, e.recordWatch(w.req)
+		err := e.recordWatch(w.req)
+		w.detached = err == nil || follower == nil // resumed: there is a record
+		return w, w.state, err
 	}
 	return w, w.state, nil
 }
@@ -173,14 +174,16 @@ func (e *Engine) leave(w *watching, follower *func(api.Message)) {
 func (e *Engine) unwatch(name string) bool {
 	e.watches.mu.Lock()
 	w := e.watches.of[name]
+	if w != nil { // nobody joins it any more
+		w.mu.Lock()
+		w.ending = true
+		w.mu.Unlock()
+	}
 	e.watches.mu.Unlock()
 	e.warn(ignoreAbsent(os.Remove(e.watchRecord(name))))
 	if w == nil {
 		return false
 	}
-	w.mu.Lock()
-	w.ending = true
-	w.mu.Unlock()
 	w.stop()
 	<-w.ended
 	return true
