@@ -174,7 +174,7 @@ func (g *guard) obey(msg []byte, fd int) bool {
 	case opUse:
 		g.use(name)
 	case opSync:
-		g.unsent.synced = number(msg, 0)
+		g.unsent.synced = max(g.unsent.synced, number(msg, 0)) // they may come in another order
 		g.send()
 	case opServing:
 		g.serving = true
