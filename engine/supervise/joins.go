@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -76,12 +77,27 @@ func (u *Unit) awaitPeer(ctx context.Context) bool {
 	}) == nil
 }
 
+// rejoinByItself is Rejoin where no operation asks for it: it waits for those
+// under way, which may be about to stop or remove the same containers.
+func (u *Unit) rejoinByItself(ctx context.Context) {
+	if !slices.ContainsFunc(u.p.Units(), u.leaves) {
+		return
+	}
+	unlock, err := u.p.Lock(ctx)
+	if err != nil {
+		u.m.warn(err)
+		return
+	}
+	defer unlock()
+	u.m.warn(u.Rejoin(ctx))
+}
+
 // Rejoin restarts the containers that are left in an ipc namespace which u had
-// before it was started again.
+// before it was started again. The caller has the right to change the project.
 func (u *Unit) Rejoin(ctx context.Context) error {
 	var errs []error
 	for _, x := range u.p.Units() {
-		if x == u || x.namespacePeers()["ipc"] != u || !leftBehind(x, u) {
+		if !u.leaves(x) {
 			continue
 		}
 		err := x.Restart(ctx, nil, func(context.Context) error { return nil })
@@ -90,6 +106,11 @@ func (u *Unit) Rejoin(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// leaves tells whether x is left in an ipc namespace which u had before.
+func (u *Unit) leaves(x *Unit) bool {
+	return x != u && x.namespacePeers()["ipc"] == u && leftBehind(x, u)
 }
 
 // leftBehind tells whether both run and have different ipc namespaces.

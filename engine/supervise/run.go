@@ -85,7 +85,7 @@ func (u *Unit) relaunch(ctx context.Context, r *run, delay time.Duration) bool {
 		return false
 	}
 	u.emit("restart")
-	go func() { u.m.warn(u.Rejoin(ctx)) }()
+	go u.rejoinByItself(ctx)
 	return true
 }
 
