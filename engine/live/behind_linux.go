@@ -26,7 +26,8 @@ func (l *lane) taking(fn func() error) error {
 	return err
 }
 
-// startStopped starts what taking found to be left stopped.
+// startStopped starts what taking found to be left stopped, once the lane's
+// service does its work again.
 func (s *Session) startStopped(ctx context.Context, l *lane) error {
 	p := s.latest()
 	l.stopped = slices.DeleteFunc(l.stopped, func(name string) bool {
@@ -35,6 +36,9 @@ func (s *Session) startStopped(ctx context.Context, l *lane) error {
 	})
 	if len(l.stopped) == 0 {
 		return nil
+	}
+	if err := s.serving(ctx, l, l.service); err != nil {
+		return err
 	}
 	err := s.up(ctx, p, l.stopped, true, s.followers(l.service))
 	if err == nil {

@@ -67,7 +67,11 @@ func (s *Session) do(ctx context.Context, l *lane, t *task) (text string, err er
 		return "", errors.New("the project is gone")
 	}
 	if t.Rebuild {
-		return s.rebuild(ctx, l, t)
+		told, same, err := s.rebuild(ctx, l, t)
+		if err != nil || !same {
+			return told, err
+		}
+		text = "the image is the same" // and what is to be copied or restarted is not done with it
 	}
 	units := p.ServiceUnits(t.Service)
 	if len(units) == 0 {
@@ -87,7 +91,7 @@ func (s *Session) do(ctx context.Context, l *lane, t *task) (text string, err er
 		restart = restart || slices.ContainsFunc(s.current().Of(t.Service), (*watch.Rule).Restarts)
 	}
 	if changed(sum) {
-		text = sum.String()
+		text = strings.TrimPrefix(text+", "+sum.String(), ", ")
 	}
 	for _, x := range t.Exec {
 		for _, u := range units {
@@ -101,6 +105,9 @@ func (s *Session) do(ctx context.Context, l *lane, t *task) (text string, err er
 	}
 	if restart {
 		return text, s.restart(ctx, l, t.Service)
+	}
+	if t.Rebuild {
+		return text, s.startStopped(ctx, l)
 	}
 	return text, nil
 }
@@ -279,42 +286,41 @@ func (s *Session) followers(service string) func(api.Message) {
 	return emit
 }
 
-// rebuild builds a service's image and replaces its containers.
-func (s *Session) rebuild(ctx context.Context, l *lane, t *task) (text string, err error) {
+// rebuild builds a service's image and replaces its containers, unless they
+// have it already: same.
+func (s *Session) rebuild(ctx context.Context, l *lane, t *task) (text string, same bool, err error) {
 	project, err := s.build(ctx, l, t.Service)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	if _, still := project.Services[t.Service]; !still {
-		return "no service", nil
+		return "no service", false, nil
 	}
 	before := s.images(project.Name, t.Service)
 	err = l.taking(func() error {
 		return s.up(ctx, project, []string{t.Service}, true, s.followers(t.Service))
 	})
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	if p := s.o.Engine.Project(project.Name); p != nil {
 		s.forgetGone(p)
 	}
 	after := s.images(project.Name, t.Service)
 	if maps.Equal(before, after) {
-		if len(l.stopped) == 0 {
-			return "the image is the same", nil
-		}
-		text = "the image is the same"
-	} else if s.o.Request.Prune {
+		return "", true, nil
+	}
+	if s.o.Request.Prune {
 		for id := range before {
 			if !after[id] {
 				s.o.Engine.PruneImage(ctx, id)
 			}
 		}
 	}
-	if err := s.serving(ctx, l, t.Service); err != nil {
-		return "", err
+	if err = s.serving(ctx, l, t.Service); err == nil {
+		err = s.startStopped(ctx, l)
 	}
-	return text, s.startStopped(ctx, l)
+	return "", false, err
 }
 
 // build builds a service's image. It returns the project as it is declared then,
