@@ -5,6 +5,7 @@ package supervise
 import (
 	"context"
 	"fmt"
+	"os"
 	"strconv"
 
 	"devstack/engine/container"
@@ -33,16 +34,26 @@ func (u *Unit) prepare(ctx context.Context) error {
 func (u *Unit) WithRoot(fn func(root string) error) error {
 	if c := u.Process(); c != nil {
 		err := fn(rootOf(c))
-		if err == nil || u.Process() == c {
+		if err == nil || u.Process() == c && hasRoot(c) {
 			return err
 		}
 	}
 	u.op.Lock() // nobody may start it meanwhile: one overlay at a time
 	defer u.op.Unlock()
-	if c := u.Process(); c != nil {
+	if r := u.currentRun(); r != nil { // nor may it start itself again
+		r.launching.Lock()
+		defer r.launching.Unlock()
+	}
+	if c := u.Process(); c != nil && hasRoot(c) {
 		return fn(rootOf(c))
 	}
 	return u.withMountedRoot(fn)
+}
+
+// hasRoot is false for a process that is dead, which may not be known yet.
+func hasRoot(c *container.Container) bool {
+	_, err := os.Stat(rootOf(c) + "/.")
+	return err == nil
 }
 
 func rootOf(c *container.Container) string { return "/proc/" + strconv.Itoa(c.PID()) + "/root" }
