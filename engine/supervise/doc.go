@@ -2,7 +2,7 @@
 // it owns each container's state, health and restarts.
 //
 // A Project holds the units of one project. A Unit is one container; while it
-// has a process, one goroutine owns that process (run.go):
+// has a process, one goroutine owns that process (run_linux.go):
 //
 //	           start                exit, policy says no
 //	created ----------> running ------------------------> exited
