@@ -72,6 +72,11 @@ func runRm(ctx context.Context, e *env, req api.ServiceRequest, force bool) erro
 func removable(ctx context.Context, c *client.Client, req api.ServiceRequest) (names []string, err error) {
 	containers, err := c.Ps(ctx, api.PsRequest{Name: req.Name, Services: req.Services, All: true})
 	for _, k := range containers {
+		if req.Project != nil && len(req.Services) == 0 {
+			if _, ok := req.Project.Services[k.Service]; !ok {
+				continue // of an inactive profile, or an orphan: the engine leaves it
+			}
+		}
 		stopped := k.State != api.StateRunning && k.State != api.StateRestarting && k.State != api.StatePaused
 		if (stopped || req.Stop) && !k.OneOff {
 			names = append(names, k.Name)

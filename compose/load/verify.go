@@ -120,6 +120,10 @@ func keysOf[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m))
 // references checks that what a service names at the top level is there.
 func (v *verifier) references(s *compose.Service) {
 	undefined := func(kind, name string, names []string, keys ...string) {
+		if name == "" {
+			v.fault(s, "name one of the "+kind+"s at the top level", keys[:len(keys)-1], "service %q: a %s lacks \"source\"", s.Name, kind)
+			return
+		}
 		hint := v.meant(name, names)
 		if hint == "" {
 			hint = "declare it at the top level under " + kind + "s:"
