@@ -70,6 +70,23 @@ func (g *gone) note(image string, ops []watch.Op) error {
 		return nil
 	}
 	g.paths[image] = list
+	return g.write()
+}
+
+// retain forgets images.
+func (g *gone) retain(wanted func(image string) bool) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	before := len(g.paths)
+	maps.DeleteFunc(g.paths, func(image string, _ []string) bool { return !wanted(image) })
+	if len(g.paths) == before {
+		return nil
+	}
+	return g.write()
+}
+
+// write is called with the lock.
+func (g *gone) write() error {
 	var b strings.Builder
 	for _, image := range slices.Sorted(maps.Keys(g.paths)) {
 		for _, p := range g.paths[image] {

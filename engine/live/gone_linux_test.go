@@ -38,4 +38,9 @@ func TestGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	note("one", "d odd\n\xff", "a")
+	if err := g.retain(func(image string) bool { return image != "one" }); err != nil {
+		t.Fatal(err)
+	}
+	note("two", "b")
+	note("one", "")
 }

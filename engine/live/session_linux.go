@@ -109,7 +109,7 @@ func Run(ctx context.Context, o Options, ready func(rules int)) error {
 // reconcileUnknown makes the trees of containers equal to the host's of which
 // nobody knows whether they are.
 func (s *Session) reconcileUnknown(ctx context.Context, p *supervise.Project) {
-	s.forgetGone(p)
+	s.forgetContainers(p)
 	for _, u := range p.Units() {
 		if !u.OneOff() && !s.known.has(u.ID()) {
 			s.laneOf(u.Service()).add(ctx, &task{reconcile: true, at: time.Now()})
@@ -117,8 +117,9 @@ func (s *Session) reconcileUnknown(ctx context.Context, p *supervise.Project) {
 	}
 }
 
-// forgetGone keeps what is remembered of containers to those that there are.
-func (s *Session) forgetGone(p *supervise.Project) {
+// forgetContainers keeps what is remembered of containers to those that there
+// are.
+func (s *Session) forgetContainers(p *supervise.Project) {
 	there := map[string]bool{}
 	for _, u := range p.Units() {
 		there[u.ID()] = true

@@ -304,12 +304,13 @@ func (s *Session) rebuild(ctx context.Context, l *lane, t *task) (text string, s
 		return "", false, err
 	}
 	if p := s.o.Engine.Project(project.Name); p != nil {
-		s.forgetGone(p)
+		s.forgetContainers(p)
 	}
 	after := s.images(project.Name, t.Service)
 	if maps.Equal(before, after) {
 		return "", true, nil
 	}
+	s.o.Engine.Warn(s.gone.retain(func(id string) bool { return !before[id] || s.uses(project.Name, id) }))
 	if s.o.Request.Prune {
 		for id := range before {
 			if !after[id] {
@@ -356,6 +357,15 @@ func (s *Session) images(project, service string) map[string]bool {
 		}
 	}
 	return out
+}
+
+// uses says whether a container is made of an image.
+func (s *Session) uses(project, image string) bool {
+	p := s.o.Engine.Project(project)
+	return p != nil && slices.ContainsFunc(p.Units(), func(u *supervise.Unit) bool {
+		rec := u.Record()
+		return string(rec.Image.ID) == image
+	})
 }
 
 // up makes services as declared, without a build.
