@@ -34,6 +34,9 @@ func (ld *loader) locate(dir, ref string) (string, error) {
 		return ref, nil
 	}
 	if !ld.takes(ref) {
+		if strings.Contains(ref, "://") {
+			return "", fmt.Errorf("read %s: projects come from oci:// and from git repositories, whose addresses end in .git", Redacted(ref))
+		}
 		return ld.in(dir, ref), nil
 	}
 	got, err := ld.opts.Remote.Fetch(ld.ctx, ref, ld.opts.Lenient)

@@ -17,6 +17,20 @@ type Database struct {
 	pattern     *regexp.Regexp // of what depends on it
 }
 
+// address is what a service reads to find the database: for Spring Boot the
+// settings of its data source.
+func (db Database) address(s Service) [][2]string {
+	if jdbc := map[string]string{"postgres": "postgresql", "mysql": "mysql"}[db.Name]; jdbc != "" && s.spring {
+		_, at, _ := strings.Cut(db.URL, "@")
+		return [][2]string{
+			{"SPRING_DATASOURCE_URL", "jdbc:" + jdbc + "://" + at},
+			{"SPRING_DATASOURCE_USERNAME", "app"},
+			{"SPRING_DATASOURCE_PASSWORD", "app"},
+		}
+	}
+	return [][2]string{{db.Variable, db.URL}}
+}
+
 // mentioned are the files that tell which libraries a program uses, and which
 // addresses it expects.
 var mentioned = []string{

@@ -26,6 +26,7 @@ type Service struct {
 	Cache    map[string]string
 	Port     string
 	Uses     []string // databases, by name
+	spring   bool     // it is a program of Spring Boot
 }
 
 // maxRead bounds what is read of a file.

@@ -146,7 +146,7 @@ func java(f folder, s *Service) bool {
 		pom := f.read("pom.xml")
 		switch {
 		case strings.Contains(pom, "spring-boot"):
-			run = "mvn spring-boot:run"
+			run, s.spring = "mvn spring-boot:run", true
 		case strings.Contains(pom, "quarkus"):
 			run = "mvn quarkus:dev -Dquarkus.http.host=0.0.0.0"
 		}
@@ -155,7 +155,7 @@ func java(f folder, s *Service) bool {
 	case gradle != "":
 		run := "gradle run"
 		if strings.Contains(gradle, "org.springframework.boot") {
-			run = "gradle bootRun"
+			run, s.spring = "gradle bootRun", true
 		}
 		version := cmp.Or(first(`JavaLanguageVersion\.of\((\d+)\)`, gradle), "21")
 		s.source("Java", "gradle:jdk"+version, run, "8080", map[string]string{"gradle": "/home/gradle/.gradle"})

@@ -76,7 +76,9 @@ func (p Proposal) needs(b *strings.Builder, s Service) {
 	b.WriteString("    environment:\n")
 	for _, db := range p.Databases {
 		if slices.Contains(s.Uses, db.Name) {
-			fmt.Fprintf(b, "      %s: %s\n", db.Variable, db.URL)
+			for _, kv := range db.address(s) {
+				fmt.Fprintf(b, "      %s: %s\n", kv[0], kv[1])
+			}
 		}
 	}
 	b.WriteString("    depends_on:\n")
