@@ -71,11 +71,21 @@ func (p *Project) Rehearse(declared *compose.Project, dir string, s *compose.Ser
 		fail(err)
 	}
 	if err == nil {
+		if m := sp.Linux.Resources.Memory; m != nil && m.Limit != nil && *m.Limit > 0 && *m.Limit < leastMemory {
+			at := []string{"mem_limit"}
+			if s.MemLimit == 0 {
+				at = []string{"deploy", "resources", "limits", "memory"}
+			}
+			fail(fmt.Errorf("no process starts within a memory limit of %d bytes", *m.Limit), at...)
+		}
 		_, err = p.m.Runtime.Lacks(sp.Linux.Resources)
 		fail(err)
 	}
 	return errs
 }
+
+// leastMemory is less than the kernel itself needs for a process.
+const leastMemory = 128 << 10
 
 // keyIn is the key of a service that a fault of its specification begins with,
 // other where it begins with none.
