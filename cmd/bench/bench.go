@@ -24,6 +24,7 @@ func run(o options, stdout, stderr io.Writer) error {
 	if dir == "" {
 		return fmt.Errorf("this role is not for the command line")
 	}
+	keepOutside()
 	path, err := filepath.Abs(o.devstack)
 	if err != nil {
 		return err

@@ -83,7 +83,7 @@ func (b *bench) liveCase(t tool, e edit, name, loaded string) error {
 			return err
 		}
 		defer stop()
-		page := &page{path: filepath.Join(folder, pagePath)}
+		page := &page{path: filepath.Join(folder, pagePath), client: newClient(t)}
 		if err := page.settle(); err != nil {
 			return err
 		}
@@ -130,7 +130,7 @@ func (b *bench) served(t tool, e edit, fn func(folder string) error) error {
 // underLoad does something again and again while clients ask, without
 // keep-alive; every one must get an answer.
 func (b *bench) underLoad(t tool, name string, fn func() error) error {
-	l := startLoad(4)
+	l := startLoad(t, 4)
 	for range edits {
 		if err := fn(); err != nil {
 			l.stop()
@@ -182,7 +182,6 @@ type page struct {
 // settle saves the page until the service has it: watching begins some time
 // after the command does.
 func (p *page) settle() error {
-	p.client = newClient()
 	var last error
 	for range 30 {
 		began, err := p.save()

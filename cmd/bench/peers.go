@@ -40,7 +40,7 @@ func (b *bench) peersRun(small []program, self program) {
 
 // preparePeer loads the image into the peer and tries it once.
 func (b *bench) preparePeer(p peer, small []program, self program) (tool, error) {
-	t := tool{name: p.name, argv: p.argv, image: "devstack-bench:small", web: "devstack-bench:web"}
+	t := tool{name: p.name, argv: p.argv, image: "devstack-bench:small", web: "devstack-bench:web", outside: true}
 	if _, err := exec.LookPath(p.argv[0]); err != nil {
 		return t, fmt.Errorf("not installed")
 	}

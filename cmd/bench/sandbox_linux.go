@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -32,9 +35,45 @@ func sandbox(args []string, stderr io.Writer) int {
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET,
 		Pdeathsig:  unix.SIGKILL,
 	}
+	outside, err := os.Open("/proc/self/ns/net")
+	if err != nil {
+		fmt.Fprintln(stderr, "bench:", err)
+		return 1
+	}
+	defer outside.Close()
+	cmd.ExtraFiles = []*os.File{outside} // outsideNet
 	// Ctrl-C reaches the measuring process by itself; the way out is orderly.
 	signal.Ignore(os.Interrupt)
 	return exitCode(cmd.Run(), stderr)
+}
+
+// outsideNet is the descriptor of the network namespace that bench was started
+// in: daemons that run there publish their ports there.
+const outsideNet = 3
+
+// keepOutside keeps the descriptor from the commands that are measured.
+func keepOutside() { unix.CloseOnExec(outsideNet) }
+
+// dialOutside connects in that namespace: a socket belongs to the namespace of
+// the thread that makes it.
+func dialOutside(ctx context.Context, network, addr string) (net.Conn, error) {
+	runtime.LockOSThread()
+	inside, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, err
+	}
+	defer inside.Close()
+	if err := unix.Setns(outsideNet, unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("enter the outer network: %w", err)
+	}
+	conn, err := (&net.Dialer{FallbackDelay: -1}).DialContext(ctx, network, addr)
+	if back := unix.Setns(int(inside.Fd()), unix.CLONE_NEWNET); back != nil {
+		return conn, errors.Join(err, back) // the thread stays locked and ends with its goroutine
+	}
+	runtime.UnlockOSThread()
+	return conn, err
 }
 
 func exitCode(err error, stderr io.Writer) int {
@@ -60,7 +99,7 @@ func initProcess(args []string, stderr io.Writer) int {
 		return 1
 	}
 	child, err := os.StartProcess("/proc/self/exe", append([]string{"bench"}, args...),
-		&os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Env: os.Environ()})
+		&os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, os.NewFile(outsideNet, "net")}, Env: os.Environ()})
 	if err != nil {
 		fmt.Fprintln(stderr, "bench:", err)
 		return 1

@@ -19,6 +19,8 @@ type tool struct {
 	argv  []string // what comes before the verb
 	image string   // its reference of the small image
 	web   string   // and of the one with bench in it
+
+	outside bool // its ports are published where bench was started
 }
 
 // breath is the pause before each command. A process that is pid 1 and has

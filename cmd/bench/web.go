@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -42,9 +43,13 @@ var webURL = fmt.Sprintf("http://127.0.0.1:%d/", publishedPort)
 // patience is how long a client waits for an answer, and an edit for being live.
 const patience = 30 * time.Second
 
-// newClient makes a connection for each request.
-func newClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+// newClient makes a connection for each request, where t publishes its ports.
+func newClient(t tool) *http.Client {
+	dial := (&net.Dialer{}).DialContext
+	if t.outside {
+		dial = dialOutside
+	}
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}, Timeout: patience}
 }
 
 // ask gives the page that the service has.
@@ -77,10 +82,10 @@ type load struct {
 	longest time.Duration
 }
 
-func startLoad(clients int) *load {
+func startLoad(t tool, clients int) *load {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &load{cancel: cancel, more: make(chan struct{})}
-	client := newClient()
+	client := newClient(t)
 	for range clients {
 		l.work.Go(func() {
 			for ctx.Err() == nil {
