@@ -161,12 +161,12 @@ func (p *process) finish(status int) {
 func (p *process) shutdown(_ context.Context, req api.ShutdownRequest, _ func(api.Message)) (struct{}, error) {
 	switch {
 	case req.Restart:
-		p.server.Refuse() // nothing new begins on an engine that ends
 		if req.Exe != "" {
 			if err := p.link.UseBinary(req.Exe); err != nil {
 				return struct{}{}, err
 			}
 		}
+		p.server.Refuse() // nothing new begins on an engine that ends
 		p.finish(guard.StatusRestart)
 		return struct{}{}, nil
 	case p.engine.Busy() && !req.Force:

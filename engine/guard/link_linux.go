@@ -146,8 +146,9 @@ func unlessGone(err error) error {
 }
 
 // UseBinary makes the guard start the next engines from path. The engine then
-// ends with StatusRestart.
-func (l *Link) UseBinary(path string) error { return l.send(named(opUse, path), nil) }
+// ends with StatusRestart. Where the guard is gone it has nothing to do: the
+// next client brings its own.
+func (l *Link) UseBinary(path string) error { return unlessGone(l.send(named(opUse, path), nil)) }
 
 // Serving says that this engine has come as far as to answer clients. Those of
 // one that dies earlier, again and again, are turned away.
