@@ -71,11 +71,24 @@ func (e *Engine) drop(restored map[string]*os.File, known map[string]bool) error
 	return errors.Join(errs...)
 }
 
+// ended reports whether a container that was adopted has no run.
+func (e *Engine) ended(id string) bool {
+	for _, p := range e.projects {
+		for _, u := range p.Units() {
+			if u.ID() == id {
+				return !u.Active()
+			}
+		}
+	}
+	return false
+}
+
 // sweep removes what an engine that died in the middle of something left.
 func (e *Engine) sweep(ctx context.Context, known map[string]bool) error {
 	keep := func(id string) bool { return known[id] }
+	running := func(id string) bool { return known[id] && !e.ended(id) }
 	err := errors.Join(
-		e.m.Runtime.Sweep(ctx, keep),
+		e.m.Runtime.Sweep(ctx, running), // a start or a removal that was cut short leaves its group
 		e.m.Network.Sweep(ctx, func(name string) bool { return name != build.NetworkName }, keep),
 		snapshot.Sweep(e.cfg.Roots.Data, keep),
 		e.m.Volumes.Sweep(ctx),
