@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"time"
 )
 
@@ -163,11 +162,14 @@ func startWatch(t tool, folder string) (stop func(), err error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.WaitDelay = time.Second
+	apart(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	return func() {
-		cmd.Process.Signal(syscall.SIGINT)
+		interrupt(cmd) // as a terminal would, also what it has started
+		slow := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
+		defer slow.Stop()
 		cmd.Wait() // its exit code after a signal is its own
 	}, nil
 }

@@ -76,6 +76,12 @@ func dialOutside(ctx context.Context, network, addr string) (net.Conn, error) {
 	return conn, err
 }
 
+// apart gives cmd a process group of its own, for interrupt.
+func apart(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
+// interrupt sends SIGINT to the process group of cmd.
+func interrupt(cmd *exec.Cmd) { unix.Kill(-cmd.Process.Pid, unix.SIGINT) }
+
 func exitCode(err error, stderr io.Writer) int {
 	var exit *exec.ExitError
 	switch {
