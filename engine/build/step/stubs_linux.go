@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"devstack/engine/image/layer"
 )
 
 // stubs are the places that mounting makes in a root because they are not
@@ -116,14 +118,8 @@ func pruneCopy(r Root, dir string) bool {
 			break
 		}
 	}
-	if below.Mode != mine.Mode || below.Uid != mine.Uid || below.Gid != mine.Gid || isOpaque(up) {
+	if below.Mode != mine.Mode || below.Uid != mine.Uid || below.Gid != mine.Gid || layer.IsOpaque(up) {
 		return false
 	}
 	return os.Remove(up) == nil // fails where something is in it
-}
-
-func isOpaque(dir string) bool {
-	var b [4]byte
-	n, err := unix.Lgetxattr(dir, "trusted.overlay.opaque", b[:])
-	return err == nil && n > 0
 }

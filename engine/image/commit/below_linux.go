@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"devstack/engine/image/layer"
 )
 
 // existsBelow says whether the merged view of lower directories, the topmost
@@ -39,17 +41,14 @@ func look(dir, path string) (st unix.Stat_t, found, hides bool) {
 			return st, false, hides
 		}
 		switch {
-		case isWhiteout(&st):
+		case layer.IsWhiteout(&st):
 			return st, false, true
 		case len(at)-len(dir) > len(path):
 			return st, true, false
 		case st.Mode&unix.S_IFMT != unix.S_IFDIR:
 			return st, false, true
 		}
-		var value [1]byte
-		if n, err := unix.Lgetxattr(at, opaqueXattr, value[:]); err == nil && n == 1 && value[0] == 'y' {
-			hides = true
-		}
+		hides = hides || layer.IsOpaque(at)
 	}
 	return st, true, false
 }

@@ -12,10 +12,7 @@ import (
 	"devstack/engine/image/layer"
 )
 
-const (
-	paxXattr    = "SCHILY.xattr."
-	opaqueXattr = "trusted.overlay.opaque"
-)
+const paxXattr = "SCHILY.xattr."
 
 // header describes an entry; users and groups by number only.
 func (w *walker) header(st *unix.Stat_t, name string, kind byte) *tar.Header {
@@ -123,7 +120,7 @@ func (w *walker) attributes(a attrCalls, path string) (attributes, error) {
 // removes what means nothing in a lower one.
 func (w *walker) overlayAttribute(a attrCalls, name, path string) (opaque bool, err error) {
 	switch name {
-	case opaqueXattr:
+	case layer.OpaqueXattr:
 		n, err := a.get(name, w.buf[64<<10:])
 		return n == 1 && w.buf[64<<10] == 'y', ignoreNoData(err)
 	case "trusted.overlay.redirect", "trusted.overlay.metacopy":

@@ -106,7 +106,7 @@ func (w *walker) entry(dirfd int, path, name string) error {
 	case w.o.Plain && uint64(st.Dev) != w.dev:
 		return w.mountPoint(&st, path)
 	}
-	if st.Nlink > 1 && st.Mode&unix.S_IFMT != unix.S_IFDIR && !(isWhiteout(&st) && !w.o.Plain) {
+	if st.Nlink > 1 && st.Mode&unix.S_IFMT != unix.S_IFDIR && !(layer.IsWhiteout(&st) && !w.o.Plain) {
 		if first, ok := w.links[inode{uint64(st.Dev), st.Ino}]; ok {
 			return w.hardLink(&st, path, first)
 		}
@@ -122,7 +122,7 @@ func (w *walker) entry(dirfd int, path, name string) error {
 	case unix.S_IFIFO:
 		return w.special(dirfd, &st, path, name, tar.TypeFifo)
 	case unix.S_IFCHR:
-		if isWhiteout(&st) && !w.o.Plain {
+		if layer.IsWhiteout(&st) && !w.o.Plain {
 			return w.whiteout(dirfd, path, name)
 		}
 		return w.special(dirfd, &st, path, name, tar.TypeChar)
@@ -131,10 +131,6 @@ func (w *walker) entry(dirfd int, path, name string) error {
 	}
 	// Nobody listens on a socket in an image, and tar has none.
 	return w.drop(dirfd, path, name)
-}
-
-func isWhiteout(st *unix.Stat_t) bool {
-	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0
 }
 
 // drop removes what the layer does not have from a tree that becomes it.
@@ -188,7 +184,7 @@ func (w *walker) dirEntry(fd int, st *unix.Stat_t, path string) error {
 		if w.o.Keep {
 			return nil
 		}
-		return unix.Fremovexattr(fd, opaqueXattr)
+		return unix.Fremovexattr(fd, layer.OpaqueXattr)
 	}
 	return w.tw.WriteHeader(w.marker(path + "/" + opaqueMarker))
 }

@@ -102,9 +102,19 @@ func (t *tree) link(path, target string, m meta) error {
 	return err
 }
 
-const opaqueXattr = "trusted.overlay.opaque"
+// OpaqueXattr marks a directory that hides what lower layers have in it.
+const OpaqueXattr = "trusted.overlay.opaque"
 
-func isWhiteout(st *unix.Stat_t) bool {
+// IsOpaque says whether a directory of an unpacked layer, or of an overlay's
+// upper directory, hides what lower layers have in it.
+func IsOpaque(dir string) bool {
+	var value [1]byte
+	n, err := unix.Lgetxattr(dir, OpaqueXattr, value[:])
+	return err == nil && n == 1 && value[0] == 'y'
+}
+
+// IsWhiteout says whether a file of one hides what lower layers have there.
+func IsWhiteout(st *unix.Stat_t) bool {
 	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0
 }
 
@@ -135,5 +145,5 @@ func (t *tree) opaque(path string, m meta) error {
 	if err != nil {
 		return err
 	}
-	return unix.Fsetxattr(d.fd, opaqueXattr, []byte("y"), 0)
+	return unix.Fsetxattr(d.fd, OpaqueXattr, []byte("y"), 0)
 }

@@ -151,8 +151,8 @@ func (t *tree) mergeDir(d *dirHandle, path, base string, m meta) (_ *dirHandle, 
 	if err := unix.Mkdirat(d.fd, base, m.mode&0o777); err != nil {
 		return nil, false, err
 	}
-	if isWhiteout(&st) {
-		return d, true, unix.Setxattr(procPath(d.fd, base), opaqueXattr, []byte("y"), 0)
+	if IsWhiteout(&st) {
+		return d, true, unix.Setxattr(procPath(d.fd, base), OpaqueXattr, []byte("y"), 0)
 	}
 	return d, true, nil
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"devstack/engine/image"
+	"devstack/engine/image/layer"
 )
 
 // Sub gives the directories that make up the tree below subpath of an image,
@@ -42,8 +43,8 @@ func Sub(dataRoot string, img image.Image, subpath string) ([]string, error) {
 
 // descend follows parts below a layer. below is "" where the layer does not
 // have the directory; last tells that it hides what lower layers have there.
-func descend(layer string, parts []string) (below string, last bool, err error) {
-	at := layer
+func descend(dir string, parts []string) (below string, last bool, err error) {
+	at := dir
 	for _, part := range parts {
 		at = filepath.Join(at, part)
 		var st unix.Stat_t
@@ -60,10 +61,7 @@ func descend(layer string, parts []string) (below string, last bool, err error) 
 		default:
 			return "", false, fmt.Errorf("%s is not a directory", part)
 		}
-		var value [1]byte
-		if n, err := unix.Lgetxattr(at, "trusted.overlay.opaque", value[:]); err == nil && n == 1 && value[0] == 'y' {
-			last = true
-		}
+		last = last || layer.IsOpaque(at)
 	}
 	return at, last, nil
 }
