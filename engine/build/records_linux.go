@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
 	"devstack/engine/build/source"
 	"devstack/engine/build/step"
+	"devstack/engine/image/layer"
 	"devstack/engine/image/manage"
 )
 
@@ -48,7 +47,7 @@ func (b *Builder) Records(ctx context.Context) ([]manage.BuildRecord, error) {
 		return nil, err
 	}
 	for _, c := range mounts {
-		size, err := diskUsage(ctx, b.solver.Mounts.Dir(c.Name))
+		size, err := layer.DiskUsage(ctx, b.solver.Mounts.Dir(c.Name))
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +64,7 @@ func (b *Builder) sources(ctx context.Context, out []manage.BuildRecord) ([]mana
 		return nil, fmt.Errorf("list sources of builds: %w", err)
 	}
 	for _, k := range all {
-		size, err := diskUsage(ctx, k.Dir)
+		size, err := layer.DiskUsage(ctx, k.Dir)
 		if err != nil {
 			return nil, err
 		}
@@ -100,20 +99,4 @@ func (b *Builder) Forget(ctx context.Context, ids []string) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-// diskUsage is what a tree takes, in bytes.
-func diskUsage(ctx context.Context, dir string) (int64, error) {
-	var sum int64
-	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		var st unix.Stat_t
-		if err == nil && unix.Lstat(path, &st) == nil {
-			sum += st.Blocks * 512
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil // it is in use
-		}
-		return errors.Join(err, ctx.Err())
-	})
-	return sum, err
 }
