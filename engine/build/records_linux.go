@@ -69,7 +69,7 @@ func (b *Builder) sources(ctx context.Context, out []manage.BuildRecord) ([]mana
 			return nil, err
 		}
 		out = append(out, manage.BuildRecord{
-			ID: kindSource + ":" + filepath.Base(k.Dir), Kind: kindSource, Description: k.URL, Created: k.Used, Used: k.Used, Size: size, InUse: k.Busy,
+			ID: kindSource + ":" + k.Name, Kind: kindSource, Description: k.URL, Created: k.Used, Used: k.Used, Size: size, InUse: k.Busy,
 		})
 	}
 	return out, nil

@@ -1,6 +1,8 @@
 package build
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -42,6 +44,42 @@ func TestPrune(t *testing.T) {
 	s.Builder.solver.Cache.Close()
 	if out, err := manage.PruneBuilds(t.Context(), s.store, use, manage.PruneBuildsOptions{Filter: manage.Filter{Until: time.Now().Add(-time.Hour)}}); err != nil || len(out.Records) != 0 {
 		t.Errorf("what was used just now: %+v %v", out, err)
+	}
+}
+
+// TestPruneSources: what was fetched for a build is a record like others.
+func TestPruneSources(t *testing.T) {
+	s := newShop(t)
+	asked := 0
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		w.Write([]byte("content"))
+	}))
+	defer web.Close()
+	r := s.inline("FROM scratch\nARG URL\nADD ${URL}/file /f\n")
+	r.Args["URL"] = &web.URL
+	if got := s.build(r).file("/f"); got != "content" {
+		t.Errorf("content is %q", got)
+	}
+	s.Builder.solver.Cache.Close()
+	out, err := manage.PruneBuilds(t.Context(), s.store, manage.InUse{Builds: s.Builder}, manage.PruneBuildsOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fetched := 0
+	for _, r := range out.Records {
+		if r.Kind == kindSource && r.Description == web.URL+"/file" && r.Size > 0 {
+			fetched++
+		}
+	}
+	if fetched != 1 {
+		t.Errorf("what was pruned: %+v", out.Records)
+	}
+	if left, err := s.Records(t.Context()); err != nil || len(left) != 0 {
+		t.Errorf("records are left: %+v %v", left, err)
+	}
+	if s.build(r); asked != 2 {
+		t.Errorf("the server was asked %d times", asked)
 	}
 }
 
