@@ -36,16 +36,12 @@ func runCommit(ctx context.Context, e *env, req api.CommitRequest) error {
 	if e.flags.dryRun {
 		return errDryRun
 	}
-	_, name, err := e.loadOrName(ctx, req.Service)
-	if err != nil {
-		return err
-	}
-	req.Name = name
-	c, err := e.dial(ctx)
+	c, name, err := e.dialFor(ctx, req.Service)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	req.Name = name
 	return e.progress("commit", func(emit func(api.Message)) error {
 		res, err := c.Commit(ctx, req, emit)
 		if err == nil {

@@ -55,16 +55,12 @@ func runCp(ctx context.Context, e *env, req api.CopyRequest, from, to string) er
 	if req.Path == "" {
 		return fmt.Errorf("name a path of service %s: %s:PATH", req.Service, req.Service)
 	}
-	_, name, err := e.loadOrName(ctx, req.Service)
-	if err != nil {
-		return err
-	}
-	req.Name = name
-	c, err := e.dial(ctx)
+	c, name, err := e.dialFor(ctx, req.Service)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	req.Name = name
 	if fromContainer {
 		return e.copyFrom(ctx, c, req, to)
 	}

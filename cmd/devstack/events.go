@@ -42,16 +42,12 @@ func newEventsCmd(e *env) *cobra.Command {
 }
 
 func runEvents(ctx context.Context, e *env, req api.EventsRequest, asJSON bool) error {
-	_, name, err := e.loadOrName(ctx, req.Services...)
-	if err != nil {
-		return err
-	}
-	req.Name = name
-	c, err := e.dial(ctx)
+	c, name, err := e.dialFor(ctx, req.Services...)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	req.Name = name
 	enc := json.NewEncoder(e.stdout)
 	return c.Events(ctx, req, func(ev api.Event) {
 		if asJSON {

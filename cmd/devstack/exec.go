@@ -51,17 +51,13 @@ func runExec(ctx context.Context, e *env, req api.ExecRequest) error {
 	if err := e.checkInput(req.TTY, req.Stdin); err != nil {
 		return err
 	}
-	_, name, err := e.loadOrName(ctx, req.Service)
-	if err != nil {
-		return err
-	}
-	req.Name, req.Size = name, ttySize(e.stdout)
-	req.Env = fromEnviron(e, req.Env)
-	c, err := e.dial(ctx)
+	c, name, err := e.dialFor(ctx, req.Service)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	req.Name, req.Size = name, ttySize(e.stdout)
+	req.Env = fromEnviron(e, req.Env)
 	code, err := e.interact(ctx, req.TTY, req.Stdin, nil, func(ctx context.Context, s client.Streams) (int, error) {
 		return c.Exec(ctx, req, s)
 	})

@@ -37,16 +37,12 @@ func runExport(ctx context.Context, e *env, req api.ExportRequest, output string
 	if output == "" && isTerminal(e.stdout) {
 		return errors.New("output option is required when exporting to terminal")
 	}
-	_, name, err := e.loadOrName(ctx, req.Service)
-	if err != nil {
-		return err
-	}
-	req.Name = name
-	c, err := e.dial(ctx)
+	c, name, err := e.dialFor(ctx, req.Service)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	req.Name = name
 	if output == "" {
 		return c.Export(ctx, req, e.stdout)
 	}

@@ -14,6 +14,7 @@ import (
 	"devstack/compose"
 	"devstack/compose/load"
 	"devstack/engine/api"
+	"devstack/engine/api/client"
 )
 
 // load reads the project that the global flags name and prints its warnings.
@@ -66,6 +67,16 @@ func (e *env) loadOrName(ctx context.Context, services ...string) (*compose.Proj
 	}
 	e.project = p
 	return p, p.Name, cmp.Or(e.adopt(p), checkServices(p, services))
+}
+
+// dialFor finds the project that services are of, for its name alone, and reaches
+// the engine.
+func (e *env) dialFor(ctx context.Context, services ...string) (c *client.Client, project string, err error) {
+	if _, project, err = e.loadOrName(ctx, services...); err != nil {
+		return nil, "", err
+	}
+	c, err = e.dial(ctx)
+	return c, project, err
 }
 
 func checkServices(p *compose.Project, services []string) error {

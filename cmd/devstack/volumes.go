@@ -53,12 +53,8 @@ type volumeRow struct {
 func (v volumeRow) Label(name string) string { return v.labels[name] }
 
 func runVolumes(ctx context.Context, e *env, services []string, format string, quiet bool) error {
-	_, name, err := e.loadOrName(ctx, services...)
-	if err != nil {
-		return err
-	}
 	// Volumes outlive the engine: it is started to tell of them.
-	c, err := e.dial(ctx)
+	c, name, err := e.dialFor(ctx, services...)
 	if err != nil {
 		return err
 	}
