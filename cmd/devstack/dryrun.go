@@ -10,19 +10,21 @@ import (
 
 // rehearsal is what a verb would do to each container that it is about.
 type rehearsal struct {
-	states      []string // of containers it does something to; none: all
-	doing, done string   // in the words of its progress
+	about       func(state string) bool // which containers it does something to
+	doing, done string                  // in the words of its progress
 }
 
 func rehearsals() map[string]rehearsal {
-	alive := []string{api.StateRunning, api.StateRestarting, api.StatePaused}
+	is := func(states ...string) func(string) bool {
+		return func(state string) bool { return slices.Contains(states, state) }
+	}
 	return map[string]rehearsal{
-		"start":   {[]string{api.StateCreated, api.StateExited}, "Starting", "Started"},
+		"start":   {is(api.StateCreated, api.StateExited), "Starting", "Started"},
 		"stop":    {alive, "Stopping", "Stopped"},
-		"restart": {nil, "Restarting", "Started"},
+		"restart": {func(string) bool { return true }, "Restarting", "Started"},
 		"kill":    {alive, "Killing", "Killed"},
-		"pause":   {[]string{api.StateRunning}, "Pausing", "Paused"},
-		"unpause": {[]string{api.StatePaused}, "Unpausing", "Unpaused"},
+		"pause":   {is(api.StateRunning), "Pausing", "Paused"},
+		"unpause": {is(api.StatePaused), "Unpausing", "Unpaused"},
 	}
 }
 
@@ -35,7 +37,7 @@ func (e *env) rehearse(ctx context.Context, title string, req api.ServiceRequest
 	}
 	var ids []string
 	for _, c := range containers {
-		if !c.OneOff && (len(r.states) == 0 || slices.Contains(r.states, c.State)) {
+		if !c.OneOff && r.about(c.State) {
 			ids = append(ids, "Container "+c.Name)
 		}
 	}

@@ -91,7 +91,7 @@ func listProjects(ctx context.Context, e *env, all bool, keep func(string) bool)
 }
 
 // alive says whether a container in this state is one of those that `ls` and
-// `ps` show without --all.
+// `ps` show without --all, and that `stop` would stop.
 func alive(state string) bool {
 	return state == api.StateRunning || state == api.StatePaused || state == api.StateRestarting
 }

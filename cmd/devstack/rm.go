@@ -77,8 +77,7 @@ func removable(ctx context.Context, c *client.Client, req api.ServiceRequest) (n
 				continue // of an inactive profile, or an orphan: the engine leaves it
 			}
 		}
-		stopped := k.State != api.StateRunning && k.State != api.StateRestarting && k.State != api.StatePaused
-		if (stopped || req.Stop) && !k.OneOff {
+		if (req.Stop || !alive(k.State)) && !k.OneOff {
 			names = append(names, k.Name)
 		}
 	}
