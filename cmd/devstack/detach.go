@@ -81,9 +81,4 @@ func (r *detachReader) take(in []byte) {
 }
 
 // Fd makes the terminal visible as one.
-func (r *detachReader) Fd() uintptr {
-	if f, ok := r.in.(descriptor); ok {
-		return f.Fd()
-	}
-	return ^uintptr(0)
-}
+func (r *detachReader) Fd() uintptr { return fdOf(r.in) }

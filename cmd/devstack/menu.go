@@ -34,12 +34,7 @@ func (a above) Write(p []byte) (int, error) {
 }
 
 // Fd makes it a terminal where the stream is one.
-func (a above) Fd() uintptr {
-	if f, ok := a.to.(descriptor); ok {
-		return f.Fd()
-	}
-	return ^uintptr(0)
-}
+func (a above) Fd() uintptr { return fdOf(a.to) }
 
 func (s *statusLine) erase() {
 	if s.line != "" && !s.rest {

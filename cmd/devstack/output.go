@@ -35,9 +35,4 @@ func (l *lateWriter) Write(p []byte) (int, error) {
 }
 
 // Fd makes a terminal behind w visible as one.
-func (l *lateWriter) Fd() uintptr {
-	if f, ok := l.w.(descriptor); ok {
-		return f.Fd()
-	}
-	return ^uintptr(0)
-}
+func (l *lateWriter) Fd() uintptr { return fdOf(l.w) }

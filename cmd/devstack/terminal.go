@@ -12,6 +12,15 @@ import (
 // descriptor is a file as far as terminals are concerned.
 type descriptor interface{ Fd() uintptr }
 
+// fdOf is the descriptor behind a stream that another one wraps; one that is
+// never open where there is none.
+func fdOf(stream any) uintptr {
+	if f, ok := stream.(descriptor); ok {
+		return f.Fd()
+	}
+	return ^uintptr(0)
+}
+
 // isTerminal reports whether a standard stream is a terminal.
 func isTerminal(stream any) bool {
 	f, ok := stream.(descriptor)
