@@ -91,7 +91,7 @@ func (o *historyOptions) row(s api.HistoryEntry, now time.Time) historyRow {
 		r.CreatedAt = s.Created.Format(time.RFC3339)
 	}
 	if o.human {
-		r.Size = shortSize(s.Size)
+		r.Size = render.ShortSize(s.Size)
 	}
 	if by := []rune(r.CreatedBy); !o.noTrunc && len(by) > maxCreatedBy {
 		r.CreatedBy = string(by[:maxCreatedBy-1]) + "…"

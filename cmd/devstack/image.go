@@ -116,7 +116,7 @@ func (o *imageLsOptions) row(i api.Image, now time.Time) storedImage {
 	repo, tag := splitTag(i.Ref)
 	r := storedImage{
 		Repository: orNone(repo), Tag: orNone(tag), Digest: orNone(i.Digest), ID: shortID(i.ID), CreatedSince: ago(i.Created, now),
-		Size: shortSize(i.Size), Platform: i.Platform, InUse: i.InUse,
+		Size: render.ShortSize(i.Size), Platform: i.Platform, InUse: i.InUse,
 	}
 	if !i.Created.IsZero() {
 		r.CreatedAt = i.Created.Format("2006-01-02 15:04:05 -0700 MST")

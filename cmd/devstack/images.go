@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -78,7 +77,7 @@ func runImages(ctx context.Context, e *env, services []string, format string, qu
 		}
 		rows = append(rows, row)
 		cells = append(cells, []string{
-			i.Container, orNone(repo), orNone(tag), i.Platform, shortID(i.ID), shortSize(i.Size), ago(i.Created, e.now()),
+			i.Container, orNone(repo), orNone(tag), i.Platform, shortID(i.ID), render.ShortSize(i.Size), ago(i.Created, e.now()),
 		})
 	}
 	if format == "json" {
@@ -119,16 +118,6 @@ func bareID(id string) string {
 func shortID(id string) string {
 	hex := bareID(id)
 	return hex[:min(12, len(hex))]
-}
-
-// shortSize is a size with three digits, as Docker shows those of images.
-func shortSize(n int64) string {
-	units := [...]string{"B", "kB", "MB", "GB", "TB"}
-	v, u := float64(n), 0
-	for v >= 1000 && u < len(units)-1 {
-		v, u = v/1000, u+1
-	}
-	return strconv.FormatFloat(v, 'g', 3, 64) + units[u]
 }
 
 func ago(t, now time.Time) string {

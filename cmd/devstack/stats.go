@@ -152,9 +152,9 @@ func (o *statsOptions) print(e *env, before, now []api.ContainerStats) error {
 }
 
 func (r *statsRow) fill(s api.ContainerStats, before []api.ContainerStats) {
-	r.BlockIO = shortSize(int64(s.BlockRead)) + " / " + shortSize(int64(s.BlockWrite))
-	r.NetIO = shortSize(int64(s.NetRx)) + " / " + shortSize(int64(s.NetTx))
-	r.MemUsage = binarySize(s.Memory) + " / " + binarySize(s.MemoryLimit)
+	r.BlockIO = render.ShortSize(int64(s.BlockRead)) + " / " + render.ShortSize(int64(s.BlockWrite))
+	r.NetIO = render.ShortSize(int64(s.NetRx)) + " / " + render.ShortSize(int64(s.NetTx))
+	r.MemUsage = render.BinarySize(s.Memory) + " / " + render.BinarySize(s.MemoryLimit)
 	r.MemPerc = percent(float64(s.Memory), float64(s.MemoryLimit))
 	r.PIDs = strconv.FormatUint(s.PIDs, 10)
 	r.CPUPerc = percent(cpuShare(s, before), 1)
@@ -174,14 +174,4 @@ func percent(part, whole float64) string {
 		return "0.00%"
 	}
 	return fmt.Sprintf("%.2f%%", 100*part/whole)
-}
-
-// binarySize is a size with four digits, as Docker shows memory.
-func binarySize(n uint64) string {
-	units := [...]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}
-	v, u := float64(n), 0
-	for v >= 1024 && u < len(units)-1 {
-		v, u = v/1024, u+1
-	}
-	return fmt.Sprintf("%.4g%s", v, units[u])
 }

@@ -79,7 +79,7 @@ func (o *statsOptions) printSums(e *env, before, now []api.ContainerStats) error
 		}
 		var r statsRow
 		r.fill(sum, nil)
-		row := projectStats{now[0].Project, n, percent(cpu, 1), binarySize(sum.Memory), r.NetIO, r.BlockIO, sum.PIDs}
+		row := projectStats{now[0].Project, n, percent(cpu, 1), render.BinarySize(sum.Memory), r.NetIO, r.BlockIO, sum.PIDs}
 		rows = append(rows, row)
 		cells = append(cells, []string{row.Project, strconv.Itoa(n), row.CPUPerc, row.MemUsage, row.NetIO, row.BlockIO, r.PIDs})
 		now = now[n:]

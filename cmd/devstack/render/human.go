@@ -40,14 +40,22 @@ func Duration(d time.Duration) string {
 	return fmt.Sprintf("%d years", int(d.Hours())/24/365)
 }
 
-// Size says how much n bytes is, in powers of 1000 as Docker does: "1.2MB".
-func Size(n int64) string {
-	units := [...]string{"B", "kB", "MB", "GB", "TB"}
-	v, u := float64(n), 0
-	for v >= 1000 && u < len(units)-1 {
-		v, u = v/1000, u+1
+// Size says how much n bytes is, in powers of 1000 as Docker does: "1.234MB".
+func Size(n int64) string { return inUnits(float64(n), 1000, 4, "B", "kB", "MB", "GB", "TB") }
+
+// ShortSize has three digits, as Docker shows sizes of images: "1.23MB".
+func ShortSize(n int64) string { return inUnits(float64(n), 1000, 3, "B", "kB", "MB", "GB", "TB") }
+
+// BinarySize is in powers of 1024, as Docker shows memory: "1.234MiB".
+func BinarySize(n uint64) string {
+	return inUnits(float64(n), 1024, 4, "B", "KiB", "MiB", "GiB", "TiB", "PiB")
+}
+
+func inUnits(v, base float64, digits int, units ...string) string {
+	for v >= base && len(units) > 1 {
+		v, units = v/base, units[1:]
 	}
-	return strconv.FormatFloat(v, 'g', 4, 64) + units[u]
+	return strconv.FormatFloat(v, 'g', digits, 64) + units[0]
 }
 
 // Status is the STATUS column: "Up 3 minutes (healthy)".
