@@ -139,13 +139,7 @@ func (o *statsOptions) print(e *env, before, now []api.ContainerStats) error {
 		cells = append(cells, []string{r.ID, r.Name, r.CPUPerc, r.MemUsage, r.MemPerc, r.NetIO, r.BlockIO, r.PIDs})
 	}
 	headers := []string{"CONTAINER ID", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"}
-	switch o.format {
-	case "", "table":
-		return render.Table(e.tables(), headers, cells)
-	case "json":
-		return render.JSONLines(e.stdout, rows)
-	}
-	return render.Template(e.stdout, o.format, render.Headers{
+	return render.List(e.tables(), o.format, headers, cells, render.Headers{
 		"ID": "CONTAINER ID", "Container": "CONTAINER", "Name": "NAME", "CPUPerc": "CPU %", "MemUsage": "MEM USAGE / LIMIT",
 		"MemPerc": "MEM %", "NetIO": "NET I/O", "BlockIO": "BLOCK I/O", "PIDs": "PIDS",
 	}, rows)

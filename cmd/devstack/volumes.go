@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -69,25 +67,16 @@ func runVolumes(ctx context.Context, e *env, services []string, format string, q
 		if quiet {
 			fmt.Fprintln(e.stdout, v.Name)
 		}
-		var labels []string
-		for _, k := range slices.Sorted(maps.Keys(v.Labels)) {
-			labels = append(labels, k+"="+v.Labels[k])
-		}
 		rows = append(rows, volumeRow{
-			Availability: "N/A", Driver: v.Driver, Group: "N/A", Labels: strings.Join(labels, ","), Links: "N/A",
+			Availability: "N/A", Driver: v.Driver, Group: "N/A", Labels: render.Labels(v.Labels), Links: "N/A",
 			Mountpoint: v.Mountpoint, Name: v.Name, Scope: "local", Size: "N/A", Status: "N/A", labels: v.Labels,
 		})
 		cells = append(cells, []string{v.Driver, v.Name})
 	}
-	switch {
-	case quiet:
+	if quiet {
 		return nil
-	case format == "" || format == "table":
-		return render.Table(e.tables(), []string{"DRIVER", "VOLUME NAME"}, cells)
-	case format == "json":
-		return render.JSONLines(e.stdout, rows)
 	}
-	return render.Template(e.stdout, format, render.Headers{
+	return render.List(e.tables(), format, []string{"DRIVER", "VOLUME NAME"}, cells, render.Headers{
 		"Availability": "AVAILABILITY", "Driver": "DRIVER", "Group": "GROUP", "Labels": "LABELS", "Links": "LINKS",
 		"Mountpoint": "MOUNTPOINT", "Name": "VOLUME NAME", "Scope": "SCOPE", "Size": "SIZE", "Status": "STATUS",
 	}, rows)

@@ -58,7 +58,7 @@ func Row(c api.Container, now time.Time, trunc bool) Container {
 		Health:       c.Health,
 		ID:           c.ID,
 		Image:        c.Image,
-		Labels:       joinLabels(c.Labels),
+		Labels:       Labels(c.Labels),
 		LocalVolumes: strconv.Itoa(volumesIn(c.Mounts)),
 		Name:         c.Name,
 		Names:        c.Name,
@@ -124,7 +124,8 @@ func cut(s string, n int, trunc bool) string {
 	return Ellipsis(s, n)
 }
 
-func joinLabels(labels map[string]string) string {
+// Labels are labels as one word, sorted: "a=1,b=2".
+func Labels(labels map[string]string) string {
 	pairs := make([]string, 0, len(labels))
 	for _, k := range slices.Sorted(maps.Keys(labels)) {
 		pairs = append(pairs, k+"="+labels[k])
@@ -135,25 +136,16 @@ func joinLabels(labels map[string]string) string {
 // Containers writes rows in a format of `ps --format`: "" or "table", "json"
 // (one object a line), or a template.
 func Containers(w io.Writer, format string, rows []Container) error {
-	switch format {
-	case "", "table":
-		cells := make([][]string, len(rows))
-		for i, r := range rows {
-			cells[i] = []string{r.Name, r.Image, r.Command, r.Service, r.RunningFor, r.Status, r.Ports}
-		}
-		return Table(w, []string{"NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS"}, cells)
-	case "json":
-		return JSONLines(w, rows)
+	cells := make([][]string, len(rows))
+	for i, r := range rows {
+		cells[i] = []string{r.Name, r.Image, r.Command, r.Service, r.RunningFor, r.Status, r.Ports}
 	}
-	return Template(w, format, containerHeaders(), rows)
-}
-
-func containerHeaders() Headers {
-	return Headers{
+	headers := []string{"NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS"}
+	return List(w, format, headers, cells, Headers{
 		"Command": "COMMAND", "CreatedAt": "CREATED AT", "ExitCode": "EXIT CODE", "Health": "HEALTH",
 		"ID": "CONTAINER ID", "Image": "IMAGE", "Labels": "LABELS", "LocalVolumes": "LOCAL VOLUMES",
 		"Mounts": "MOUNTS", "Name": "NAME", "Names": "NAMES", "Networks": "NETWORKS", "Ports": "PORTS",
 		"Project": "PROJECT", "Publishers": "PUBLISHERS", "RunningFor": "CREATED", "Service": "SERVICE",
 		"Size": "SIZE", "State": "STATE", "Status": "STATUS",
-	}
+	}, rows)
 }

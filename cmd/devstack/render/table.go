@@ -85,6 +85,19 @@ func table(w io.Writer, minWidth int, headers []string, rows [][]string) error {
 	return tw.Flush()
 }
 
+// List writes rows in a format of Docker's --format: "" or "table" (of cells
+// under headers), "json" (one object a line), or a template, for which columns
+// names the fields.
+func List[T any](w io.Writer, format string, headers []string, cells [][]string, columns Headers, rows []T) error {
+	switch format {
+	case "", "table":
+		return Table(w, headers, cells)
+	case "json":
+		return JSONLines(w, rows)
+	}
+	return Template(w, format, columns, rows)
+}
+
 // JSONLines writes one object a line, as Docker's commands do for `json`.
 func JSONLines[T any](w io.Writer, rows []T) error {
 	enc := json.NewEncoder(w)
