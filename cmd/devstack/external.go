@@ -15,10 +15,7 @@ import (
 // services use: files that the user keeps for all of his projects, in
 // ~/.config/devstack/configs/NAME and secrets/NAME.
 func (e *env) externalFiles(p *compose.Project, services []string) error {
-	selected := p.ServiceNames()
-	if len(services) > 0 {
-		selected = closure(p, services)
-	}
+	selected := selection(p, services)
 	var errs []error
 	for _, kind := range []struct {
 		word    string

@@ -45,11 +45,7 @@ func runGraph(ctx context.Context, e *env, format string, services []string) err
 	if err != nil {
 		return err
 	}
-	names := p.ServiceNames()
-	if len(services) > 0 {
-		names = closure(p, services)
-	}
-	return write(e.stdout, &drawing{p, g, names})
+	return write(e.stdout, &drawing{p, g, selection(p, services)})
 }
 
 // drawing is what the formats show.

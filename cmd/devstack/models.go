@@ -15,13 +15,9 @@ import (
 // variables that Compose names, NAME_URL and NAME_MODEL, or those of the file.
 // No model is run here; MODEL_RUNNER_HOST names somebody who runs them.
 func (e *env) modelVariables(p *compose.Project, services []string) error {
-	selected := p.ServiceNames()
-	if len(services) > 0 {
-		selected = closure(p, services)
-	}
 	runner := strings.TrimSuffix(p.Environment["MODEL_RUNNER_HOST"], "/")
 	var errs []error
-	for _, name := range selected {
+	for _, name := range selection(p, services) {
 		s := p.Services[name]
 		if len(s.Models) == 0 {
 			continue

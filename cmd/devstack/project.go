@@ -103,6 +103,15 @@ func metaOf(e *env, p *compose.Project) api.Meta {
 	}
 }
 
+// selection is what a verb on services is about: these with all that they depend
+// on; without any, the whole project.
+func selection(p *compose.Project, services []string) []string {
+	if len(services) == 0 {
+		return p.ServiceNames()
+	}
+	return closure(p, services)
+}
+
 // closure adds to services all that they depend on.
 func closure(p *compose.Project, services []string) []string {
 	seen := make(map[string]bool)

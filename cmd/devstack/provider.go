@@ -107,10 +107,7 @@ func (e *env) providers(p *compose.Project, services []string) ([]string, error)
 	if err != nil {
 		return nil, err
 	}
-	selected := p.ServiceNames()
-	if len(services) > 0 {
-		selected = g.Closure(services)
-	}
+	selected := selection(p, services)
 	return slices.DeleteFunc(slices.Clone(g.Order()), func(n string) bool {
 		return p.Services[n].Provider == nil || !slices.Contains(selected, n)
 	}), nil
