@@ -108,28 +108,22 @@ func (e *env) providers(p *compose.Project, services []string) ([]string, error)
 		return nil, err
 	}
 	selected := selection(p, services)
-	return slices.DeleteFunc(slices.Clone(g.Order()), func(n string) bool {
+	return slices.DeleteFunc(g.Order(), func(n string) bool {
 		return p.Services[n].Provider == nil || !slices.Contains(selected, n)
 	}), nil
 }
 
-// withoutProviders takes services with a provider out of the project.
+// withoutProviders takes services with a provider out of the project, and out of
+// what others depend on.
 func withoutProviders(p *compose.Project) {
+	gone := map[string]bool{}
+	maps.DeleteFunc(p.Services, func(name string, s compose.Service) bool {
+		gone[name] = s.Provider != nil
+		return gone[name]
+	})
 	for name, s := range p.Services {
-		if s.Provider != nil {
-			delete(p.Services, name)
-			continue
-		}
-		deps := maps.Clone(s.DependsOn)
-		maps.DeleteFunc(deps, func(on string, _ compose.Dependency) bool { return p.Services[on].Provider != nil })
-		s.DependsOn = deps
-		p.Services[name] = s
-	}
-	for name, s := range p.Services { // dependencies on those that went first
-		maps.DeleteFunc(s.DependsOn, func(on string, d compose.Dependency) bool {
-			_, there := p.Services[on]
-			return !there && d.Required
-		})
+		s.DependsOn = maps.Clone(s.DependsOn)
+		maps.DeleteFunc(s.DependsOn, func(on string, _ compose.Dependency) bool { return gone[on] })
 		p.Services[name] = s
 	}
 }
