@@ -45,10 +45,10 @@ type task struct {
 	rules     *watch.Rules // that Work was planned by; nil: by none
 }
 
-// merge is the work of both; a is the older one.
+// merge is the work of both, of which either may be nil; a is the older one.
 func merge(a, b *task) *task {
-	if a == nil {
-		return b
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
 	}
 	out := *a
 	out.Rebuild, out.Restart, out.reconcile = a.Rebuild || b.Rebuild, a.Restart || b.Restart, a.reconcile || b.reconcile
@@ -159,14 +159,14 @@ func (l *lane) add(ctx context.Context, t *task) {
 func (l *lane) run(ctx context.Context) {
 	for {
 		l.mu.Lock()
-		t := l.merged(l.failed, orNil(l.pending))
-		if l.failed != nil && l.pending != nil {
-			t.at = l.pending.at // the wait since the failure is the user's
-		}
 		if l.pending == nil || ctx.Err() != nil {
 			l.busy = false
 			l.mu.Unlock()
 			return
+		}
+		t := l.merged(l.failed, l.pending)
+		if l.failed != nil {
+			t.at = l.pending.at // the wait since the failure is the user's
 		}
 		l.pending, l.failed = nil, nil
 		l.mu.Unlock()
@@ -174,7 +174,7 @@ func (l *lane) run(ctx context.Context) {
 		l.mu.Lock()
 		switch {
 		case errors.Is(err, errSuperseded):
-			l.pending = l.merged(t, orNil(l.pending))
+			l.pending = l.merged(t, l.pending)
 			l.mu.Unlock()
 			continue
 		case ctx.Err() != nil: // not committed: the next session does it
@@ -206,14 +206,6 @@ func (l *lane) setServing(is bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.serving = is
-}
-
-// orNil keeps merge from looking at nothing.
-func orNil(t *task) *task {
-	if t == nil {
-		return &task{}
-	}
-	return t
 }
 
 // holdBack waits for a while, unless there is more to do before.
