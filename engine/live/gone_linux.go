@@ -93,10 +93,7 @@ func (g *gone) write() error {
 			b.WriteString(image + "\x00" + p + "\x00")
 		}
 	}
-	if err := os.WriteFile(g.path+".tmp", []byte(b.String()), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(g.path+".tmp", g.path)
+	return replaceFile(g.path, b.String())
 }
 
 // within says whether a directory that holds a path is in a sorted list.

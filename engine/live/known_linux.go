@@ -3,6 +3,7 @@ package live
 import (
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -44,15 +45,18 @@ func (k *known) set(id string, known bool) error {
 	if k.ids[id] == known {
 		return nil
 	}
-	k.ids[id] = known
-	var b strings.Builder
-	for id, is := range k.ids {
-		if is {
-			b.WriteString(id + "\n")
-		}
+	if known {
+		k.ids[id] = true
+	} else {
+		delete(k.ids, id)
 	}
-	if err := os.WriteFile(k.path+".tmp", []byte(b.String()), 0o600); err != nil {
+	return replaceFile(k.path, strings.Join(slices.Sorted(maps.Keys(k.ids)), "\n"))
+}
+
+// replaceFile writes a file as a whole: who reads it finds the old or the new one.
+func replaceFile(path, text string) error {
+	if err := os.WriteFile(path+".tmp", []byte(text), 0o600); err != nil {
 		return err
 	}
-	return os.Rename(k.path+".tmp", k.path)
+	return os.Rename(path+".tmp", path)
 }
