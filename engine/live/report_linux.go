@@ -23,6 +23,14 @@ func (s *Session) report(r api.WatchReport) {
 	s.o.Report(api.Message{Watch: &r})
 }
 
+// notice reports a remark, with what to do about it if that is known.
+func (s *Session) notice(service, text, hint string) {
+	if hint != "" {
+		text += "\nhint: " + hint
+	}
+	s.report(api.WatchReport{Kind: api.WatchNotice, Service: service, Text: text})
+}
+
 func (s *Session) reportTask(kind, action string, t *task, text string, err error) {
 	r := api.WatchReport{Kind: kind, Service: t.Service, Action: action, Cause: t.cause, Text: text}
 	var paths []string

@@ -152,7 +152,11 @@ func (s *Session) loop(ctx context.Context) error {
 func (s *Session) open(ctx context.Context, p *compose.Project, from Sources, late late) error {
 	rules, findings := Compile(p, from, s.o.Request, s.o.Engine.BaseImage)
 	for _, f := range findings {
-		s.report(api.WatchReport{Kind: api.WatchNotice, Service: f.Service, Text: findingText(f)})
+		text := f.Message
+		if f.Pos.IsValid() {
+			text = f.Pos.String() + ": " + text
+		}
+		s.notice(f.Service, text, f.Hint)
 	}
 	if w := s.watching(); w != nil {
 		if err := w.Close(); err != nil {
@@ -164,13 +168,7 @@ func (s *Session) open(ctx context.Context, p *compose.Project, from Sources, la
 	}
 	w, err := notify.Open(ctx, notify.Options{
 		Roots: rules.Roots(), State: filepath.Join(s.o.Dir, "index"), Since: late.since, Late: late.counts(rules), Base: p.WorkingDir,
-		Notice: func(n notify.Notice) {
-			text := n.Text
-			if n.Hint != "" {
-				text += "\nhint: " + n.Hint
-			}
-			s.report(api.WatchReport{Kind: api.WatchNotice, Text: text})
-		},
+		Notice: func(n notify.Notice) { s.notice("", n.Text, n.Hint) },
 	})
 	if err != nil {
 		return err
@@ -206,17 +204,6 @@ func Compile(p *compose.Project, from Sources, req api.WatchRequest, image func(
 		Services: req.Services, ReadFile: os.ReadFile, Stat: os.Stat, EvalSymlinks: filepath.EvalSymlinks,
 		Image: image, Model: from.model(),
 	})
-}
-
-func findingText(f watch.Finding) string {
-	text := f.Message
-	if f.Pos.IsValid() {
-		text = f.Pos.String() + ": " + text
-	}
-	if f.Hint != "" {
-		text += "\nhint: " + f.Hint
-	}
-	return text
 }
 
 func (s *Session) watching() *notify.Watcher {
@@ -293,7 +280,7 @@ func (s *Session) plan(b watch.Batch) (*watch.Rules, []watch.Work, map[string]ti
 	s.mu.Unlock()
 	for _, l := range found.Loops {
 		l.Path = s.relative(l.Path)
-		s.report(api.WatchReport{Kind: api.WatchNotice, Service: l.Service, Text: l.String()})
+		s.notice(l.Service, l.String(), "")
 	}
 	return rules, works, found.Hold
 }

@@ -178,7 +178,7 @@ func chain(seqs ...iter.Seq[string]) iter.Seq[string] {
 func (s *Session) unreadable(service string, err error) error {
 	faults, rest := apply.Unreadable(err)
 	for _, f := range faults {
-		s.report(api.WatchReport{Kind: api.WatchNotice, Service: service, Text: f.Error() + ": it is left out\nhint: " + f.Hint})
+		s.notice(service, f.Error()+": it is left out", f.Hint)
 	}
 	return rest
 }
@@ -197,7 +197,7 @@ func (s *Session) exec(ctx context.Context, u *supervise.Unit, h *compose.Hook) 
 	out, code, err := s.o.Engine.Hook(ctx, u, h)
 	if err == nil && code == 0 {
 		if out = strings.TrimRight(out, "\n"); out != "" {
-			s.report(api.WatchReport{Kind: api.WatchNotice, Service: u.Service(), Text: out})
+			s.notice(u.Service(), out, "")
 		}
 		return nil
 	}
