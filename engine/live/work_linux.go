@@ -127,15 +127,7 @@ func (s *Session) sync(ctx context.Context, u *supervise.Unit, t *task) (res app
 	if !s.known.has(u.ID()) {
 		return s.reconcile(ctx, u, u.WithRoot)
 	}
-	if len(t.Ops) == 0 {
-		return res, nil
-	}
-	err = u.WithRoot(func(path string) error {
-		res, err = applyAt(ctx, path, t.Ops, apply.Options{})
-		return err
-	})
-	err = s.unreadable(u.Service(), err)
-	if err != nil {
+	if res, err = s.apply(ctx, u, u.WithRoot, t.Ops, apply.Options{}); err != nil {
 		s.o.Engine.Warn(s.known.set(u.ID(), false)) // whatever it has now
 	}
 	return res, err
@@ -147,14 +139,10 @@ func (s *Session) reconcile(ctx context.Context, u *supervise.Unit, withRoot fun
 	if w := s.watching(); w != nil {
 		rec := u.Record()
 		paths := chain(w.All(), slices.Values(s.gone.of(string(rec.Image.ID))))
-		if ops := s.current().PlanAll(u.Service(), paths, false); len(ops) > 0 {
-			err = withRoot(func(path string) error {
-				res, err = applyAt(ctx, path, ops, apply.Options{Compare: true})
-				return err
-			})
-		}
+		ops := s.current().PlanAll(u.Service(), paths, false)
+		res, err = s.apply(ctx, u, withRoot, ops, apply.Options{Compare: true})
 	}
-	if err = s.unreadable(u.Service(), err); err == nil {
+	if err == nil {
 		s.o.Engine.Warn(s.known.set(u.ID(), true))
 	}
 	return res, err
@@ -173,23 +161,27 @@ func chain(seqs ...iter.Seq[string]) iter.Seq[string] {
 	}
 }
 
-// unreadable reports the files of the host that could not be read, and gives
-// what else went wrong: they come when they can be read, and hold up nobody.
-func (s *Session) unreadable(service string, err error) error {
-	faults, rest := apply.Unreadable(err)
+// apply carries out operations in a container's root. It reports the files of
+// the host that could not be read, and gives what else went wrong: they come
+// when they can be read, and hold up nobody.
+func (s *Session) apply(ctx context.Context, u *supervise.Unit, withRoot func(func(string) error) error, ops []watch.Op, o apply.Options) (res apply.Result, err error) {
+	if len(ops) == 0 {
+		return res, nil
+	}
+	err = withRoot(func(path string) error {
+		root, err := apply.Open(path)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		res, err = root.Apply(ctx, ops, o)
+		return err
+	})
+	faults, err := apply.Unreadable(err)
 	for _, f := range faults {
-		s.notice(service, f.Error()+": it is left out", f.Hint)
+		s.notice(u.Service(), f.Error()+": it is left out", f.Hint)
 	}
-	return rest
-}
-
-func applyAt(ctx context.Context, path string, ops []watch.Op, o apply.Options) (apply.Result, error) {
-	root, err := apply.Open(path)
-	if err != nil {
-		return apply.Result{}, err
-	}
-	defer root.Close()
-	return root.Apply(ctx, ops, o)
+	return res, err
 }
 
 // exec runs the command of a sync+exec rule.
