@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"reflect"
 	"slices"
@@ -138,7 +137,7 @@ func (s *Session) sync(ctx context.Context, u *supervise.Unit, t *task) (res app
 func (s *Session) reconcile(ctx context.Context, u *supervise.Unit, withRoot func(func(string) error) error) (res apply.Result, err error) {
 	if w := s.watching(); w != nil {
 		rec := u.Record()
-		paths := chain(w.All(), slices.Values(s.gone.of(string(rec.Image.ID))))
+		paths := slices.Concat(w.All(), s.gone.of(string(rec.Image.ID)))
 		ops := s.current().PlanAll(u.Service(), paths, false)
 		res, err = s.apply(ctx, u, withRoot, ops, apply.Options{Compare: true})
 	}
@@ -146,19 +145,6 @@ func (s *Session) reconcile(ctx context.Context, u *supervise.Unit, withRoot fun
 		s.o.Engine.Warn(s.known.set(u.ID(), true))
 	}
 	return res, err
-}
-
-// chain is one sequence after the other.
-func chain(seqs ...iter.Seq[string]) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, seq := range seqs {
-			for v := range seq {
-				if !yield(v) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // apply carries out operations in a container's root. It reports the files of

@@ -2,7 +2,6 @@ package watch
 
 import (
 	"cmp"
-	"iter"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -133,7 +132,7 @@ func (x *Rule) keep(dir string) func(string) bool {
 // PlanAll is everything that the rules of a service copy, out of the paths
 // that there are (see Watcher.All): for a container whose tree is not known.
 // With initial, only rules that ask for initial_sync count.
-func (r *Rules) PlanAll(service string, paths iter.Seq[string], initial bool) []Op {
+func (r *Rules) PlanAll(service string, paths []string, initial bool) []Op {
 	w := planned{seen: map[[2]string]bool{}}
 	var rules []*Rule
 	for _, x := range r.Of(service) {
@@ -144,7 +143,7 @@ func (r *Rules) PlanAll(service string, paths iter.Seq[string], initial bool) []
 	if len(rules) == 0 {
 		return nil
 	}
-	for p := range paths {
+	for _, p := range paths {
 		for _, x := range rules {
 			if v, _ := x.scope.judge(p); v == matched && (p != x.scope.base || x.scope.file) {
 				w.op(x, p)

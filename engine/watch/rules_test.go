@@ -373,7 +373,7 @@ web rebuild=true restart=false exec=1
 	}
 
 	t.Log("everything, for a new container")
-	all := slices.Values([]string{"/p/go.mod", "/p/src", "/p/src/a", "/p/src/conf", "/p/src/conf/x", "/p/src/node_modules"})
+	all := []string{"/p/go.mod", "/p/src", "/p/src/a", "/p/src/conf", "/p/src/conf/x", "/p/src/node_modules"}
 	ops := func(ops []Op) (out []string) {
 		for _, o := range ops {
 			out = append(out, o.Target)

@@ -67,10 +67,10 @@ func newMirrorSkip(t *testing.T, host string, o notify.Options, skip func(string
 	return m
 }
 
-func (m *mirror) sync(paths func(func(string) bool), o apply.Options) {
+func (m *mirror) sync(paths []string, o apply.Options) {
 	m.t.Helper()
 	var ops []watch.Op
-	for p := range paths {
+	for _, p := range paths {
 		rel, err := filepath.Rel(m.host, p)
 		if err != nil || rel == "." || strings.HasPrefix(rel, "..") {
 			continue
@@ -128,13 +128,11 @@ func (m *mirror) take(b watch.Batch) {
 		m.rescans++
 	}
 	begin := time.Now()
-	m.sync(func(yield func(string) bool) {
-		for _, c := range b.Changes {
-			if !yield(c.Path) {
-				return
-			}
-		}
-	}, apply.Options{})
+	var paths []string
+	for _, c := range b.Changes {
+		paths = append(paths, c.Path)
+	}
+	m.sync(paths, apply.Options{})
 	m.applied += time.Since(begin)
 	m.w.Commit(b)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
 	"time"
@@ -131,8 +130,7 @@ func (w *Watcher) Commit(b watch.Batch) { w.state.commit(b.ID) }
 
 // All are the paths that are watched, directories before what is in them: the
 // index as of the last Batch.
-func (w *Watcher) All() iter.Seq[string] {
-	var paths []string
+func (w *Watcher) All() (paths []string) {
 	w.do(func() {
 		for _, r := range w.roots {
 			r.top.walk("", func(rel string, _ entry) bool {
@@ -141,13 +139,7 @@ func (w *Watcher) All() iter.Seq[string] {
 			})
 		}
 	})
-	return func(yield func(string) bool) {
-		for _, p := range paths {
-			if !yield(p) {
-				return
-			}
-		}
-	}
+	return paths
 }
 
 // Rescan looks at everything again, as after an overflow.

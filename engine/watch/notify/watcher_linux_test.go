@@ -440,10 +440,7 @@ func testLimit(t *testing.T, limit int) {
 		write(t, fmt.Sprintf("%s/d%d/new/f", host, i), "1")
 	}
 	m.settle()
-	var want []string
-	for p := range m.w.All() {
-		want = append(want, p)
-	}
+	want := m.w.All()
 	busy := time.NewTicker(5 * time.Millisecond) // which must not put off the comparing
 	defer busy.Stop()
 	for deadline := time.After(10 * time.Second); m.differences() > 0; {
