@@ -49,7 +49,7 @@ func (s *Session) startStopped(ctx context.Context, l *lane) error {
 
 // dependents are the services that run and follow the lane's.
 func (l *lane) dependents() (names []string) {
-	running := l.s.o.Engine.Project(l.s.declared().Name)
+	running := l.s.running()
 	if running == nil {
 		return nil
 	}

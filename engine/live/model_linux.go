@@ -127,7 +127,7 @@ func (s *Session) reopen(ctx context.Context, p *compose.Project, from Sources, 
 	if err := s.open(ctx, p, from, late{since: since}); err != nil {
 		return err
 	}
-	if running := s.o.Engine.Project(p.Name); running != nil && !since.IsZero() {
+	if running := s.running(); running != nil && !since.IsZero() {
 		for _, u := range running.Units() {
 			s.o.Engine.Warn(s.known.set(u.ID(), false))
 		}
@@ -247,7 +247,7 @@ type generation struct {
 // generations are the project's containers as they run now.
 func (s *Session) generations() map[generation]bool {
 	out := map[generation]bool{}
-	if p := s.o.Engine.Project(s.declared().Name); p != nil {
+	if p := s.running(); p != nil {
 		for _, u := range p.Units() {
 			out[generation{u.ID(), u.Runs()}] = true
 		}
@@ -258,7 +258,7 @@ func (s *Session) generations() map[generation]bool {
 // awaitAll waits until the services of which something was started since before
 // do their work, and gives the errors of those that do not.
 func (s *Session) awaitAll(ctx context.Context, before map[generation]bool) (failed []error) {
-	p := s.o.Engine.Project(s.declared().Name)
+	p := s.running()
 	if p == nil {
 		return nil
 	}
@@ -279,7 +279,7 @@ func (s *Session) awaitAll(ctx context.Context, before map[generation]bool) (fai
 // config or secret: they read it when they start.
 func (s *Session) readersOf(files []watch.ModelFile) map[string]*task {
 	out := map[string]*task{}
-	running := s.o.Engine.Project(s.declared().Name)
+	running := s.running()
 	for _, f := range files {
 		if f.Kind != watch.ConfigFile && f.Kind != watch.SecretFile || running == nil {
 			continue
@@ -296,7 +296,7 @@ func (s *Session) readersOf(files []watch.ModelFile) map[string]*task {
 
 // restartReaders restarts those that were not replaced.
 func (s *Session) restartReaders(ctx context.Context, readers map[string]*task, at time.Time) {
-	running := s.o.Engine.Project(s.declared().Name)
+	running := s.running()
 	if running == nil {
 		return
 	}

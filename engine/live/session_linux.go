@@ -90,7 +90,7 @@ func Run(ctx context.Context, o Options, ready func(rules int)) error {
 	if err := s.open(ctx, project, from, start(o.Request.Since)); err != nil {
 		return err
 	}
-	p := o.Engine.Project(project.Name)
+	p := s.running()
 	if p == nil {
 		return &api.Error{Message: "nothing of project " + project.Name + " is there: `devstack up` first"}
 	}
@@ -223,6 +223,9 @@ func (s *Session) declared() *compose.Project {
 	defer s.mu.Unlock()
 	return s.project
 }
+
+// running is the project in the engine; nil: it is gone.
+func (s *Session) running() *supervise.Project { return s.o.Engine.Project(s.declared().Name) }
 
 // latest is what is declared. While a reload comes to its end it is newer than
 // what is watched by.

@@ -61,7 +61,7 @@ func actionOf(t *task) string {
 }
 
 func (s *Session) do(ctx context.Context, l *lane, t *task) (text string, err error) {
-	p := s.o.Engine.Project(s.declared().Name)
+	p := s.running()
 	if p == nil {
 		return "", errors.New("the project is gone")
 	}
@@ -121,8 +121,7 @@ func add(a, b apply.Result) apply.Result {
 // sync makes a container's files equal to the host's: those that the task is
 // about, or all if its tree is not known.
 func (s *Session) sync(ctx context.Context, u *supervise.Unit, t *task) (res apply.Result, err error) {
-	rec := u.Record()
-	s.o.Engine.Warn(s.gone.note(string(rec.Image.ID), t.Ops))
+	s.o.Engine.Warn(s.gone.note(imageOf(u), t.Ops))
 	if !s.known.has(u.ID()) {
 		return s.reconcile(ctx, u, u.WithRoot)
 	}
@@ -136,8 +135,7 @@ func (s *Session) sync(ctx context.Context, u *supervise.Unit, t *task) (res app
 // its image still has of what was removed from the host.
 func (s *Session) reconcile(ctx context.Context, u *supervise.Unit, withRoot func(func(string) error) error) (res apply.Result, err error) {
 	if w := s.watching(); w != nil {
-		rec := u.Record()
-		paths := slices.Concat(w.All(), s.gone.of(string(rec.Image.ID)))
+		paths := slices.Concat(w.All(), s.gone.of(imageOf(u)))
 		ops := s.current().PlanAll(u.Service(), paths, false)
 		res, err = s.apply(ctx, u, withRoot, ops, apply.Options{Compare: true})
 	}
@@ -219,7 +217,7 @@ func (s *Session) serving(ctx context.Context, l *lane, service string) error {
 }
 
 func (s *Session) served(ctx context.Context, service string) error {
-	p := s.o.Engine.Project(s.declared().Name)
+	p := s.running()
 	if p == nil {
 		return nil
 	}
@@ -241,7 +239,7 @@ func (s *Session) served(ctx context.Context, service string) error {
 func (s *Session) followers(service string) func(api.Message) {
 	begun := map[string]time.Time{}
 	units := map[string]string{}
-	if p := s.o.Engine.Project(s.declared().Name); p != nil {
+	if p := s.running(); p != nil {
 		for _, u := range p.Units() {
 			units["Container "+u.Name()] = u.Service()
 		}
@@ -274,21 +272,21 @@ func (s *Session) rebuild(ctx context.Context, l *lane, t *task) (text string, s
 	if _, still := project.Services[t.Service]; !still {
 		return "no service", false, nil
 	}
-	before := s.images(project.Name, t.Service)
+	before := s.images(t.Service)
 	err = l.taking(func() error {
 		return s.up(ctx, project, []string{t.Service}, true, s.followers(t.Service))
 	})
 	if err != nil {
 		return "", false, err
 	}
-	if p := s.o.Engine.Project(project.Name); p != nil {
+	if p := s.running(); p != nil {
 		s.forgetContainers(p)
 	}
-	after := s.images(project.Name, t.Service)
+	after := s.images(t.Service)
 	if maps.Equal(before, after) {
 		return "", true, nil
 	}
-	s.o.Engine.Warn(s.gone.retain(func(id string) bool { return !before[id] || s.uses(project.Name, id) }))
+	s.o.Engine.Warn(s.gone.retain(func(id string) bool { return !before[id] || s.uses(id) }))
 	if s.o.Request.Prune {
 		for id := range before {
 			if !after[id] {
@@ -326,25 +324,23 @@ func (s *Session) build(ctx context.Context, l *lane, service string) (*compose.
 }
 
 // images are the images of a service's containers.
-func (s *Session) images(project, service string) map[string]bool {
+func (s *Session) images(service string) map[string]bool {
 	out := map[string]bool{}
-	if p := s.o.Engine.Project(project); p != nil {
+	if p := s.running(); p != nil {
 		for _, u := range p.ServiceUnits(service) {
-			rec := u.Record()
-			out[string(rec.Image.ID)] = true
+			out[imageOf(u)] = true
 		}
 	}
 	return out
 }
 
 // uses says whether a container is made of an image.
-func (s *Session) uses(project, image string) bool {
-	p := s.o.Engine.Project(project)
-	return p != nil && slices.ContainsFunc(p.Units(), func(u *supervise.Unit) bool {
-		rec := u.Record()
-		return string(rec.Image.ID) == image
-	})
+func (s *Session) uses(image string) bool {
+	p := s.running()
+	return p != nil && slices.ContainsFunc(p.Units(), func(u *supervise.Unit) bool { return imageOf(u) == image })
 }
+
+func imageOf(u *supervise.Unit) string { return string(u.Record().Image.ID) }
 
 // up makes services as declared, without a build.
 func (s *Session) up(ctx context.Context, p *compose.Project, services []string, alone bool, emit func(api.Message)) error {
