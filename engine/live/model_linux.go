@@ -47,14 +47,12 @@ func (r *reload) wait() {
 // modelChanged loads the project again, instead of a reload that is under way.
 func (s *Session) modelChanged(ctx context.Context, files []watch.ModelFile, at time.Time, t *token) {
 	r := &s.reload
+	if r.result == nil || r.failed {
+		r.at = at // else it goes on since the edit before
+	}
 	if r.result != nil {
 		r.cancel(errSuperseded)
 		r.wait()
-	} else if !r.failed {
-		r.files, r.at = nil, at
-	}
-	if r.failed {
-		r.at = at
 	}
 	for _, f := range files {
 		if !slices.ContainsFunc(r.files, func(g watch.ModelFile) bool { return g.Path == f.Path }) {
@@ -194,9 +192,7 @@ func (s *Session) loadAndUp(session, ctx context.Context, files []watch.ModelFil
 	rebuild := rebuilds(old, p, files)
 	if len(rebuild) > 0 {
 		tell(api.WatchChanged, "builds "+strings.Join(rebuild, ", "), nil)
-		if _, err := s.o.Engine.Build(ctx, api.BuildRequest{
-			Project: p, Services: rebuild, WorkingDir: p.WorkingDir, Credentials: s.o.Request.Credentials, Lock: s.o.Request.Lock,
-		}, s.o.Report); err != nil {
+		if err := s.build(ctx, p, rebuild...); err != nil {
 			return fail(err)
 		}
 	}

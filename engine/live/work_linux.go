@@ -25,7 +25,8 @@ func (s *Session) carryOut(ctx context.Context, l *lane, t *task) error {
 	s.acting(t.Service, true)
 	defer s.acting(t.Service, false)
 	action := actionOf(t)
-	if !t.reconcile || len(t.Causes) > 0 || t.cause != "" {
+	look := t.reconcile && len(t.Causes) == 0 && t.cause == "" // whether it is as it should be
+	if !look {
 		s.reportTask(api.WatchChanged, action, t, "", nil)
 	}
 	text, err := s.do(ctx, l, t)
@@ -38,8 +39,8 @@ func (s *Session) carryOut(ctx context.Context, l *lane, t *task) error {
 	case err != nil:
 		s.reportTask(api.WatchFailed, action, t, "", err)
 		return err
-	case text == "" && t.reconcile && len(t.Causes) == 0 && t.cause == "":
-		return nil // it was as it should be
+	case text == "" && look:
+		return nil // it was
 	}
 	s.reportTask(api.WatchDone, action, t, text, nil)
 	return nil
@@ -265,7 +266,7 @@ func (s *Session) followers(service string) func(api.Message) {
 // rebuild builds a service's image and replaces its containers, unless they
 // have it already: same.
 func (s *Session) rebuild(ctx context.Context, l *lane, t *task) (text string, same bool, err error) {
-	project, err := s.build(ctx, l, t.Service)
+	project, err := s.buildDeclared(ctx, l, t.Service)
 	if err != nil {
 		return "", false, err
 	}
@@ -300,17 +301,11 @@ func (s *Session) rebuild(ctx context.Context, l *lane, t *task) (text string, s
 	return "", false, err
 }
 
-// build builds a service's image. It returns the project as it is declared then,
-// which may be another one than before a long build.
-func (s *Session) build(ctx context.Context, l *lane, service string) (*compose.Project, error) {
+// buildDeclared builds a service's image. It returns the project as it is
+// declared then, which may be another one than before a long build.
+func (s *Session) buildDeclared(ctx context.Context, l *lane, service string) (*compose.Project, error) {
 	for project := s.latest(); ; {
-		err := l.supersedable(ctx, func(ctx context.Context) error {
-			_, err := s.o.Engine.Build(ctx, api.BuildRequest{
-				Project: project, Services: []string{service}, WorkingDir: project.WorkingDir,
-				Credentials: s.o.Request.Credentials, Lock: s.o.Request.Lock,
-			}, s.o.Report)
-			return err
-		})
+		err := l.supersedable(ctx, func(ctx context.Context) error { return s.build(ctx, project, service) })
 		was := project
 		project = s.latest()
 		now, still := project.Services[service]
@@ -321,6 +316,14 @@ func (s *Session) build(ctx context.Context, l *lane, service string) (*compose.
 			return project, err
 		}
 	}
+}
+
+// build builds the images of services.
+func (s *Session) build(ctx context.Context, p *compose.Project, services ...string) error {
+	_, err := s.o.Engine.Build(ctx, api.BuildRequest{
+		Project: p, Services: services, WorkingDir: p.WorkingDir, Credentials: s.o.Request.Credentials, Lock: s.o.Request.Lock,
+	}, s.o.Report)
+	return err
 }
 
 // images are the images of a service's containers.
