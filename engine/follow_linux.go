@@ -6,7 +6,6 @@ import (
 
 	"devstack/compose"
 	"devstack/engine/plan"
-	"devstack/engine/supervise"
 )
 
 // followers adds to the selected services those that run and would be left
@@ -19,30 +18,22 @@ func (u *up) followers(order []string) {
 	scale := maps.Clone(u.req.Scale)
 	for _, name := range order { // dependencies first, so that chains are seen
 		s := u.req.Project.Services[name]
-		units := u.p.ServiceUnits(name)
-		running := slices.ContainsFunc(units, func(x *supervise.Unit) bool { return x.Process() != nil })
-		if !running || slices.Contains(u.selected, name) || !u.follows(&s) {
+		if slices.Contains(u.selected, name) || !u.follows(&s) || !u.p.Runs(name) {
 			continue
 		}
 		u.selected = append(u.selected, name)
 		if scale == nil {
 			scale = map[string]int{}
 		}
-		scale[name] = len(units)
+		scale[name] = len(u.p.ServiceUnits(name))
 	}
 	u.req.Scale = scale
 }
 
 func (u *up) follows(s *compose.Service) bool {
-	for _, other := range plan.SharedWith(s) {
-		if slices.Contains(u.selected, other) {
-			return true
-		}
+	others := plan.SharedWith(s)
+	if !u.req.NoDeps {
+		others = plan.RestartsWith(s)
 	}
-	for dep, d := range s.DependsOn {
-		if d.Restart && !u.req.NoDeps && slices.Contains(u.selected, dep) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(others, func(other string) bool { return slices.Contains(u.selected, other) })
 }

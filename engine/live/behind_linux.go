@@ -55,14 +55,8 @@ func (l *lane) dependents() (names []string) {
 	}
 	p := l.s.declared()
 	for _, name := range p.ServiceNames() {
-		if name == l.service || !follows(p, name, l.service, map[string]bool{}) {
-			continue
-		}
-		for _, u := range running.ServiceUnits(name) {
-			if u.Process() != nil {
-				names = append(names, name)
-				break
-			}
+		if name != l.service && follows(p, name, l.service, map[string]bool{}) && running.Runs(name) {
+			names = append(names, name)
 		}
 	}
 	return names
@@ -79,11 +73,5 @@ func follows(p *compose.Project, name, other string, seen map[string]bool) bool 
 	if !ok {
 		return false
 	}
-	direct := plan.SharedWith(&s)
-	for dep, d := range s.DependsOn {
-		if d.Restart {
-			direct = append(direct, dep)
-		}
-	}
-	return slices.ContainsFunc(direct, func(dep string) bool { return dep == other || follows(p, dep, other, seen) })
+	return slices.ContainsFunc(plan.RestartsWith(&s), func(dep string) bool { return dep == other || follows(p, dep, other, seen) })
 }

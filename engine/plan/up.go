@@ -266,6 +266,18 @@ func (u *upPlanner) namespaceOps(s *compose.Service) []int {
 	return after
 }
 
+// RestartsWith are the services with which s is made anew or restarts:
+// SharedWith, and dependencies with `restart: true`.
+func RestartsWith(s *compose.Service) []string {
+	out := SharedWith(s)
+	for dep, d := range s.DependsOn {
+		if d.Restart {
+			out = append(out, dep)
+		}
+	}
+	return out
+}
+
 // SharedWith are the services whose namespaces or volumes s takes over:
 // network_mode, ipc and pid `service:`, and volumes_from.
 func SharedWith(s *compose.Service) []string {

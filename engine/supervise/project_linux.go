@@ -121,6 +121,11 @@ func (p *Project) ServiceUnits(service string) []*Unit {
 	return slices.DeleteFunc(us, func(u *Unit) bool { return u.service != service || u.oneOff })
 }
 
+// Runs reports whether a container of a service has a process.
+func (p *Project) Runs(service string) bool {
+	return slices.ContainsFunc(p.ServiceUnits(service), func(u *Unit) bool { return u.Process() != nil })
+}
+
 // find is the container that carries a service's number: of two generations
 // the newer one.
 func (p *Project) find(service string, number int) *Unit {

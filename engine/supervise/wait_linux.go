@@ -93,7 +93,7 @@ func (p *Project) awaitAgain(ctx context.Context, s *compose.Service) error {
 func (p *Project) namespacesThere(s *compose.Service) bool {
 	for _, mode := range []string{s.IPC, s.PID} {
 		other, joined := strings.CutPrefix(mode, "service:")
-		if joined && !slices.ContainsFunc(p.ServiceUnits(other), func(u *Unit) bool { return u.Process() != nil }) {
+		if joined && !p.Runs(other) {
 			return false
 		}
 	}
