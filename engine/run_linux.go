@@ -97,14 +97,12 @@ func (e *Engine) prepareRun(ctx context.Context, req api.RunRequest, emit func(a
 	if err != nil {
 		return nil, err
 	}
+	// The service's own containers are none of this operation's business.
+	pl = pl.Without(req.Service)
 	if err := up.check(ctx, pl); err != nil {
 		return nil, err
 	}
-	if err := p.Declare(req.Project, req.Meta); err != nil {
-		return nil, err
-	}
-	// The service's own containers are none of this operation's business.
-	if err := up.execute(ctx, pl.Without(req.Service)); err != nil {
+	if err := up.execute(ctx, pl); err != nil {
 		return nil, err
 	}
 	if !req.NoDeps {

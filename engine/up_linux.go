@@ -54,6 +54,8 @@ type up struct {
 	images   map[string]image.Image
 	hashes   map[string]string
 	told     []string // of ports that are published elsewhere
+	// What opens ports again that were closed for the plan.
+	retired []func(context.Context) error
 }
 
 func (u *up) run(ctx context.Context) (api.UpResult, error) {
@@ -72,9 +74,6 @@ func (u *up) run(ctx context.Context) (api.UpResult, error) {
 		return api.UpResult{Plan: pl.String()}, nil
 	}
 	if err := u.check(ctx, pl); err != nil {
-		return api.UpResult{}, err
-	}
-	if err := u.p.Declare(u.req.Project, u.req.Meta); err != nil {
 		return api.UpResult{}, err
 	}
 	if err := u.execute(ctx, pl); err != nil {
@@ -331,7 +330,7 @@ func (u *up) openPorts(ctx context.Context, pl *plan.Plan) error {
 	if u.req.NoStart {
 		return nil
 	}
-	restore := u.retirePorts(pl)
+	u.retirePorts(pl)
 	var errs []error
 	opened := map[string]bool{}
 	for _, op := range pl.Ops {
@@ -352,10 +351,7 @@ func (u *up) openPorts(ctx context.Context, pl *plan.Plan) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	u.closePorts(pl)
-	for _, again := range restore {
-		u.e.warn(again(context.WithoutCancel(ctx)))
-	}
+	u.settlePorts(ctx, pl)
 	return joinAPI(errs)
 }
 
@@ -388,7 +384,8 @@ func portFault(service string, err error) error {
 	return &api.Error{Service: service, Message: err.Error(), Path: compose.Path("services", service, "ports", fmt.Sprint(pe.Index))}
 }
 
-func (u *up) retirePorts(pl *plan.Plan) (restore []func(context.Context) error) {
+// retirePorts closes the ports that containers lose by the plan.
+func (u *up) retirePorts(pl *plan.Plan) {
 	units := map[string]*supervise.Unit{}
 	for _, unit := range u.p.Units() {
 		units[unit.ID()] = unit
@@ -403,30 +400,38 @@ func (u *up) retirePorts(pl *plan.Plan) (restore []func(context.Context) error) 
 		case op.Kind == plan.Recreate && unit.StartsFirst(&s):
 			// Its successor starts beside it.
 		case op.Kind == plan.Recreate:
-			restore = append(restore, unit.RetirePorts(&s))
+			u.retired = append(u.retired, unit.RetirePorts(&s))
 		case op.Kind == plan.Remove && !declared:
-			restore = append(restore, unit.RetirePorts(nil))
+			u.retired = append(u.retired, unit.RetirePorts(nil))
 		}
 	}
-	return restore
 }
 
-// closePorts closes what was opened for containers that did not come to run.
-func (u *up) closePorts(pl *plan.Plan) {
+// settlePorts is the end of what openPorts began, whatever came of the plan:
+// closed is what was opened for containers that did not come to run, open again
+// what was closed of containers that still do.
+func (u *up) settlePorts(ctx context.Context, pl *plan.Plan) {
 	for _, name := range pl.Services() {
 		if s, ok := u.req.Project.Services[name]; ok && len(s.Ports) > 0 {
 			u.e.warn(u.p.ReleasePorts(s))
 		}
 	}
+	for _, again := range u.retired {
+		u.e.warn(again(context.WithoutCancel(ctx)))
+	}
 }
 
+// execute puts the declaration on record and carries the plan out.
 func (u *up) execute(ctx context.Context, pl *plan.Plan) error {
+	defer u.settlePorts(ctx, pl)
+	if err := u.p.Declare(u.req.Project, u.req.Meta); err != nil {
+		return err
+	}
 	x := supervise.Execution{
 		Project: u.p, Images: u.images, Hashes: u.hashes, Timeout: u.req.Timeout,
 		RenewAnon: u.req.RenewAnonVolumes, Parallel: u.req.Parallel, Emit: u.emit,
 		Among: func(s string) bool { return slices.Contains(u.selected, s) },
 	}
-	defer u.closePorts(pl)
 	defer func() { u.e.warn(u.p.Supplant(context.WithoutCancel(ctx))) }() // what did not come to take over
 	return x.Run(ctx, pl)
 }

@@ -131,8 +131,8 @@ func (u *Unit) forgetStart(r *run) {
 	u.update(func(s *state.Run) {
 		s.State, s.PID, s.StartTime, s.Exit, s.Health, s.Wanted = api.StateCreated, 0, 0, nil, "", false
 	})
-	u.releasePorts()
 	close(r.ended)
+	u.releasePorts()
 }
 
 // reopenPorts opens the published ports where they were, also those whose

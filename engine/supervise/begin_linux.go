@@ -54,12 +54,8 @@ func (u *Unit) startOnce(ctx context.Context) (started bool, err error) {
 // startLimit bounds a start: volumes of the network may let it wait.
 const startLimit = time.Minute
 
-func (u *Unit) begin(ctx context.Context) (err error) {
-	defer func() {
-		if err != nil {
-			u.releasePorts()
-		}
-	}()
+func (u *Unit) begin(ctx context.Context) error {
+	defer u.HoldPorts()() // until there is a run, or there will be none
 	if err := u.openPorts(ctx); err != nil {
 		return err
 	}
@@ -70,7 +66,7 @@ func (u *Unit) begin(ctx context.Context) (err error) {
 	u.diverted = false
 	u.mu.Unlock()
 	u.update(func(s *state.Run) { s.Wanted, s.Restarts, s.Error = true, 0, "" })
-	err = u.mend(ctx)
+	err := u.mend(ctx)
 	if err == nil {
 		err = u.prepare(ctx)
 	}

@@ -12,7 +12,8 @@ import (
 //	while HoldPorts says so: a restart, or the way to the next generation
 //	for the next generation until it starts, or ReleasePorts
 
-// openPorts makes the published ports the container's own and opens them.
+// openPorts makes the published ports the container's own and opens them. The
+// caller holds them.
 func (u *Unit) openPorts(ctx context.Context) error {
 	u.mu.Lock()
 	u.ports = true
@@ -28,26 +29,35 @@ func (u *Unit) openPorts(ctx context.Context) error {
 	return nil
 }
 
+// disownPorts gives up the ports of a container that does not run, unless
+// somebody holds them: who is about to start it does.
+func (u *Unit) disownPorts() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.holds == 0 && u.run.over() {
+		u.ports = false
+	}
+}
+
 // releasePorts closes the ports that nobody else uses.
 func (u *Unit) releasePorts() {
-	u.mu.Lock()
-	u.ports = false
-	u.mu.Unlock()
+	u.disownPorts()
 	u.m.warn(u.p.ClosePorts(u.rec.Declared))
 }
 
 // HoldPorts keeps the container's ports open although it stops: it, or its
-// successor, will be there again. release ends that; then they are open only
-// if the container has a run.
+// successor, will be there again. release ends that; once nobody holds them,
+// they are open only if the container has a run.
 func (u *Unit) HoldPorts() (release func()) {
 	u.mu.Lock()
-	u.hold = true
+	u.holds++
 	u.mu.Unlock()
 	return func() {
 		u.mu.Lock()
-		u.hold = false
+		u.holds--
+		over := u.run.over()
 		u.mu.Unlock()
-		if !u.active() {
+		if over {
 			u.releasePorts()
 		}
 	}
@@ -66,11 +76,7 @@ func (u *Unit) inheritPorts() {
 // which did not come to run.
 func (p *Project) ReleasePorts(s compose.Service) error {
 	for _, u := range p.ServiceUnits(s.Name) {
-		if !u.active() {
-			u.mu.Lock()
-			u.ports = false
-			u.mu.Unlock()
-		}
+		u.disownPorts()
 	}
 	return p.ClosePorts(s)
 }
@@ -79,12 +85,12 @@ func (p *Project) ReleasePorts(s compose.Service) error {
 func (u *Unit) holdsPorts() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.ports || u.hold
+	return u.ports || u.holds > 0
 }
 
 // RetirePorts closes those ports of a running container that its successor,
 // declared as s, will not have; nil: all. Others may have them now. restore
-// opens them again.
+// opens them again if it still runs.
 func (u *Unit) RetirePorts(s *compose.Service) (restore func(context.Context) error) {
 	none := func(context.Context) error { return nil }
 	if !u.active() {
@@ -108,6 +114,9 @@ func (u *Unit) RetirePorts(s *compose.Service) (restore func(context.Context) er
 		return none
 	}
 	return func(ctx context.Context) error {
+		if !u.active() {
+			return nil
+		}
 		err := u.reopenPorts(ctx)
 		u.announce()
 		return err

@@ -48,15 +48,18 @@ func (u *Unit) watch(r *run) {
 // ended marks the end of a run: no process, and none that comes by itself.
 func (u *Unit) ended(r *run) {
 	u.mu.Lock()
-	release := !u.hold
-	if release {
+	held := u.holds > 0
+	if !held {
 		u.ports = false
 	}
 	u.mu.Unlock()
-	if release {
+	if !held { // who waits for the end may have them then
 		u.m.warn(u.p.ClosePorts(u.rec.Declared))
 	}
 	close(r.ended)
+	if held { // who held them may have let go before there was an end to see
+		u.releasePorts()
+	}
 	u.p.notify()
 	u.m.Idle()
 	if u.rec.AutoRemove {

@@ -38,7 +38,7 @@ type Unit struct {
 	code    int       // with which its last process has ended, for this engine
 	thawed  time.Time // when Resume ended the last Pause
 	ports   bool      // its published ports are its own, also while it restarts
-	hold    bool      // an operation restarts it: its ports stay when the run ends
+	holds   int       // operations that keep its ports open when the run ends
 	// Where the published ports lead, see divert_linux.go.
 	diverted bool // not to the process, which is on its way out
 	warming  bool // not to the process before it is healthy
@@ -79,6 +79,19 @@ func (r *run) stop() *container.Container {
 func (r *run) halted() bool {
 	select {
 	case <-r.halt:
+		return true
+	default:
+		return false
+	}
+}
+
+// over reports whether there is no run (any more).
+func (r *run) over() bool {
+	if r == nil {
+		return true
+	}
+	select {
+	case <-r.ended:
 		return true
 	default:
 		return false
@@ -151,16 +164,7 @@ func (u *Unit) Runs() int {
 
 // active reports whether the unit has a process or will have one by itself.
 func (u *Unit) active() bool {
-	r := u.currentRun()
-	if r == nil {
-		return false
-	}
-	select {
-	case <-r.ended:
-		return false
-	default:
-		return true
-	}
+	return !u.currentRun().over()
 }
 
 // stopping reports whether the unit's process is on its way out.
