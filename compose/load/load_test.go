@@ -69,6 +69,13 @@ func TestDiscovery(t *testing.T) {
 	if p.Services["a"].Image != "stdin" || p.Name != "sub" {
 		t.Errorf("%+v", p)
 	}
+	m, _, err := LoadModel(context.Background(), Options{WorkingDir: dir, Files: []string{"-"}, Stdin: strings.NewReader(one("'${STDIN}'"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := m.YAML(); err != nil || !strings.Contains(string(out), "image: ${STDIN}\n") {
+		t.Errorf("%s %v", out, err)
+	}
 	if _, _, err := Load(context.Background(), Options{WorkingDir: t.TempDir()}); !errors.Is(err, ErrNoFile) {
 		t.Error(err)
 	}

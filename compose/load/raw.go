@@ -16,7 +16,7 @@ type Model struct{ tree object }
 // LoadModel reads and merges the project files without putting variables in.
 func LoadModel(ctx context.Context, o Options) (*Model, []Diagnostic, error) {
 	o.raw = true
-	ld := &loader{opts: o, sources: map[string]*source{}, byName: map[string]*source{}, unsetSeen: map[string]bool{}}
+	ld := newLoader(ctx, o)
 	dict, _, err := ld.model(ctx)
 	if err != nil {
 		return nil, tidy(ld.warnings), err
