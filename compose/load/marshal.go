@@ -35,8 +35,12 @@ func encodeYAML(o object) ([]byte, error) {
 // json`. It differs from the JSON form of compose.Project, which is made for
 // the way to the engine and keeps what is not for the eye: contents of secrets.
 func MarshalJSON(p *compose.Project) ([]byte, error) {
+	return encodeJSON(canonical(p))
+}
+
+func encodeJSON(o object) ([]byte, error) {
 	var b, out bytes.Buffer
-	if err := canonical(p).json(&b); err != nil {
+	if err := o.json(&b); err != nil {
 		return nil, fmt.Errorf("write the project as JSON: %w", err)
 	}
 	if err := json.Indent(&out, b.Bytes(), "", "  "); err != nil {

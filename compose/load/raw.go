@@ -1,12 +1,9 @@
 package load
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
+	"reflect"
 	"slices"
-	"strconv"
-	"strings"
 )
 
 // Model is the merged project files with their variables as they are written.
@@ -21,11 +18,9 @@ func LoadModel(ctx context.Context, o Options) (*Model, []Diagnostic, error) {
 	if err != nil {
 		return nil, tidy(ld.warnings), err
 	}
-	dict.set("name", dict.place, textAt(dict.place, ld.name))
-	tree := printed(dict).(object)
-	at := slices.IndexFunc(tree, func(m member) bool { return m.key == "name" })
-	name := tree[at]
-	tree = slices.Insert(slices.Delete(tree, at, at+1), 0, name)
+	dict.remove("name")
+	rest := convert(reflect.ValueOf(plain(dict))).(object)
+	tree := append(object{{key: "name", val: ld.name}}, rest...)
 	return &Model{tree}, tidy(ld.warnings), nil
 }
 
@@ -42,43 +37,4 @@ func (m *Model) Services(names []string) {
 func (m *Model) YAML() ([]byte, error) { return encodeYAML(m.tree) }
 
 // JSON writes the model.
-func (m *Model) JSON() ([]byte, error) {
-	var b, out bytes.Buffer
-	if err := m.tree.json(&b); err != nil {
-		return nil, err
-	}
-	err := json.Indent(&out, b.Bytes(), "", "  ")
-	return out.Bytes(), err
-}
-
-// printed is a node as a tree to print, keys sorted.
-func printed(n *node) any {
-	switch n.kind {
-	case mapKind:
-		o := object{}
-		for _, e := range n.keys {
-			o = append(o, member{key: e.key, val: printed(e.val)})
-		}
-		slices.SortFunc(o, func(a, b member) int { return strings.Compare(a.key, b.key) })
-		return o
-	case listKind:
-		l := make([]any, len(n.list))
-		for i, e := range n.list {
-			l[i] = printed(e)
-		}
-		return l
-	case boolKind:
-		return n.text == "true"
-	case intKind:
-		if i, err := strconv.ParseInt(n.text, 10, 64); err == nil {
-			return i
-		}
-	case floatKind:
-		if f, err := strconv.ParseFloat(n.text, 64); err == nil {
-			return f
-		}
-	case nullKind:
-		return nil
-	}
-	return n.text
-}
+func (m *Model) JSON() ([]byte, error) { return encodeJSON(m.tree) }
