@@ -105,24 +105,29 @@ func (n *node) isScalar() bool {
 	return n.kind >= textKind && n.kind <= boolKind
 }
 
-// clone copies a node with all below it, without merge tags.
-func (n *node) clone() *node {
+// clone copies a node with all below it, without merge tags and what they reset.
+func (n *node) clone() *node { return n.copy(false) }
+
+// copy copies a node with all below it, with its merge tags or as clone.
+func (n *node) copy(tags bool) *node {
 	if n == nil {
 		return nil
 	}
 	c := *n
-	c.tag = noTag
+	if !tags {
+		c.tag = noTag
+	}
 	if n.list != nil {
 		c.list = make([]*node, len(n.list))
 		for i, e := range n.list {
-			c.list[i] = e.clone()
+			c.list[i] = e.copy(tags)
 		}
 	}
 	if n.keys != nil {
 		c.keys = make([]entry, 0, len(n.keys))
 		for _, e := range n.keys {
-			if e.val.tag != resetTag {
-				c.keys = append(c.keys, entry{e.key, e.at, e.val.clone()})
+			if tags || e.val.tag != resetTag {
+				c.keys = append(c.keys, entry{e.key, e.at, e.val.copy(tags)})
 			}
 		}
 	}

@@ -48,13 +48,13 @@ func (t *trace) copied(n *node) *node {
 	if t == nil {
 		return nil
 	}
-	return n.copy()
+	return n.copy(true)
 }
 
 // extend remembers that a service of a file extends another one.
 func (t *trace) extend(here link, base *node, file *source, service string) {
 	if t != nil && base != nil {
-		t.extends[here] = traced{src: file, node: base.copy(), service: service, from: "extends"}
+		t.extends[here] = traced{src: file, node: base.copy(true), service: service, from: fromExtends}
 	}
 }
 
@@ -84,23 +84,6 @@ func (t *trace) inContainer(path string, lines []assignment) {
 		key := envFileKey(path, a.key)
 		t.vars[key] = append(t.vars[key], Origin{Pos: a.pos(), From: fromEnvFile, Value: a.value})
 	}
-}
-
-// copy copies a node with all below it, tags and all.
-func (n *node) copy() *node {
-	if n == nil {
-		return nil
-	}
-	c := *n
-	c.list = make([]*node, len(n.list))
-	for i, e := range n.list {
-		c.list[i] = e.copy()
-	}
-	c.keys = make([]entry, len(n.keys))
-	for i, e := range n.keys {
-		c.keys[i] = entry{e.key, e.at, e.val.copy()}
-	}
-	return &c
 }
 
 // at finds the value at a path of keys joined with dots. Keys may have dots of
