@@ -153,9 +153,7 @@ func contains(list []*node, n *node) bool {
 
 // identity is what makes a list entry the same as another.
 func identity(n *node, by schema.Unique) string {
-	switch {
-	case by == schema.ByKey || by == schema.ByMountPoint:
-	case n.isScalar():
+	if by != schema.ByKey && by != schema.ByMountPoint && n.isScalar() {
 		return n.text
 	}
 	switch by {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 )
 
 // maxFile is the largest project or environment file that is read, in bytes.
@@ -85,15 +84,4 @@ func bare(err error) error {
 		return pe.Err
 	}
 	return err
-}
-
-// aboveOnly says that a relative path leads up and nowhere else.
-func aboveOnly(rel string) bool {
-	for rel != "." && rel != "" {
-		if filepath.Base(rel) != ".." {
-			return false
-		}
-		rel = filepath.Dir(rel)
-	}
-	return true
 }

@@ -20,7 +20,11 @@ type source struct {
 // showName is the name of a file in messages: relative when it is near.
 func showName(cwd, path string) string {
 	rel, err := filepath.Rel(cwd, path)
-	if err != nil || strings.HasPrefix(rel, filepath.Join("..", "..", "..")) || aboveOnly(rel) {
+	if err != nil || strings.HasPrefix(rel, filepath.Join("..", "..", "..")) {
+		return path
+	}
+	switch filepath.Base(rel) {
+	case ".", "..": // cwd, or what is above it
 		return path
 	}
 	return rel
