@@ -250,13 +250,11 @@ const (
 // variablesOf are the variables that a text names, in their order.
 func variablesOf(text string) []string {
 	var out []string
-	look := func(name string) (string, bool) {
-		if !slices.Contains(out, name) {
-			out = append(out, name)
+	variablesIn(text, func(v Variable) {
+		if !slices.Contains(out, v.Name) {
+			out = append(out, v.Name)
 		}
-		return "", false
-	}
-	_, _ = expand(text, look, nil) // it was expanded before
+	})
 	return out
 }
 

@@ -264,3 +264,20 @@ func FuzzMount(f *testing.F) {
 		}
 	})
 }
+
+func TestVariablesOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"${A:?no}-$B":       "A B", // also where the fault would end the expansion
+		"${A:-${B-$C}}${A}": "A B C",
+		"${A:+${B}} $$C":    "A B",
+	} {
+		if got := strings.Join(variablesOf(text), " "); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	n := 0
+	variablesIn(strings.Repeat("${A:-", 1000)+strings.Repeat("}", 1000), func(Variable) { n++ })
+	if n != maxNesting+1 {
+		t.Errorf("%d variables of a text that is nested too deeply", n)
+	}
+}

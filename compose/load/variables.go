@@ -11,8 +11,14 @@ type Variable struct {
 }
 
 // variablesIn tells of the variables of a text, outer ones before those in
-// their defaults. What is not a variable is passed over: expand reports it.
-func variablesIn(text string, found func(Variable)) {
+// their defaults. What is not a variable, or nested too deeply, is passed over:
+// expand reports it.
+func variablesIn(text string, found func(Variable)) { variablesBelow(text, 0, found) }
+
+func variablesBelow(text string, depth int, found func(Variable)) {
+	if depth > maxNesting {
+		return
+	}
 	for i := 0; i < len(text); i++ {
 		if text[i] != '$' {
 			continue
@@ -26,7 +32,7 @@ func variablesIn(text string, found func(Variable)) {
 			if length < 0 {
 				return
 			}
-			variableIn(text[i+2:i+length-1], found)
+			variableIn(text[i+2:i+length-1], depth, found)
 			i += length - 1
 		default:
 			if n := nameLen(rest); n > 0 {
@@ -38,7 +44,7 @@ func variablesIn(text string, found func(Variable)) {
 }
 
 // variableIn reads what stands between braces.
-func variableIn(text string, found func(Variable)) {
+func variableIn(text string, depth int, found func(Variable)) {
 	n := nameLen(text)
 	if n == 0 {
 		return
@@ -58,5 +64,5 @@ func variableIn(text string, found func(Variable)) {
 		v.Required = true
 	}
 	found(v)
-	variablesIn(operand, found)
+	variablesBelow(operand, depth+1, found)
 }
