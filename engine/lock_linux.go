@@ -17,23 +17,15 @@ import (
 
 // pins is a lock in use, for one project.
 type pins struct {
-	lock *api.Lock
-	// built are canonical names that builds of the project give: such an
-	// image comes from no registry.
-	built map[string]bool
+	lock  *api.Lock
+	built map[string]string // see image.Built
 }
 
 func pinsOf(l *api.Lock, p *compose.Project) pins {
-	out := pins{lock: l, built: map[string]bool{}}
 	if l == nil {
-		return out
+		return pins{}
 	}
-	for name := range p.BuiltImages() {
-		if ref, err := image.ParseReference(name); err == nil {
-			out.built[ref.String()] = true
-		}
-	}
-	return out
+	return pins{lock: l, built: image.Built(p)}
 }
 
 // resolve is the reference that stands for ref in the lock: with its digest.
@@ -42,7 +34,7 @@ func (p pins) resolve(ref string) (string, error) {
 		return ref, nil
 	}
 	r, err := image.ParseReference(ref)
-	if err != nil || r.Transport != image.Docker || r.Digest != "" || p.built[r.String()] {
+	if err != nil || r.Transport != image.Docker || r.Digest != "" || p.built[r.String()] != "" {
 		return ref, nil
 	}
 	d, ok := p.lock.Digests[r.String()]

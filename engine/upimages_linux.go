@@ -50,7 +50,7 @@ func pullPolicy(flag string, build bool, s *compose.Service) string {
 // and computes the services' hashes.
 func (u *up) resolveImages(ctx context.Context) error {
 	u.images, u.hashes = map[string]image.Image{}, map[string]string{}
-	n := needs{u: u, pins: pinsOf(u.req.Lock, u.req.Project), builders: u.builders(), wanted: map[imageWish][]string{}, builds: map[string][]string{}}
+	n := needs{u: u, pins: pinsOf(u.req.Lock, u.req.Project), built: image.Built(u.req.Project), wanted: map[imageWish][]string{}, builds: map[string][]string{}}
 	for _, name := range u.selected {
 		s := u.req.Project.Services[name]
 		u.hashes[name] = plan.ServiceHash(s) + fileHash(u.req.Project, &s)
@@ -80,11 +80,11 @@ func (u *up) resolveImages(ctx context.Context) error {
 
 // needs are the images of services, by the keys that they have in up.images.
 type needs struct {
-	u        *up
-	pins     pins
-	builders func(ref string) string
-	wanted   map[imageWish][]string
-	builds   map[string][]string // service that is built -> who needs its image
+	u      *up
+	pins   pins
+	built  map[string]string // see image.Built
+	wanted map[imageWish][]string
+	builds map[string][]string // service that is built -> who needs its image
 }
 
 // ofService adds a service's own image, and those of its init containers and
@@ -119,9 +119,11 @@ func (n *needs) ofService(name string, s *compose.Service) error {
 // add notes that key is a reference's image: one that the project builds, or
 // one to fetch.
 func (n *needs) add(s *compose.Service, ref, platform, key, where string) error {
-	if by := n.builders(ref); by != "" {
-		n.builds[by] = append(n.builds[by], key)
-		return nil
+	if r, err := image.ParseReference(ref); err == nil {
+		if by := n.built[r.String()]; by != "" {
+			n.builds[by] = append(n.builds[by], key)
+			return nil
+		}
 	}
 	ref, err := n.pins.resolve(image.Beside(ref, n.u.req.Meta.WorkingDir))
 	if err != nil {
@@ -130,24 +132,6 @@ func (n *needs) add(s *compose.Service, ref, platform, key, where string) error 
 	wish := imageWish{ref: ref, platform: platform, policy: pullPolicy(n.u.req.Pull, n.u.req.Build, s)}
 	n.wanted[wish] = append(n.wanted[wish], key)
 	return nil
-}
-
-// builders tells which service's build gives the image that a reference
-// names, "" for none.
-func (u *up) builders() func(ref string) string {
-	byRef := map[string]string{}
-	for name, by := range u.req.Project.BuiltImages() {
-		if ref, err := image.ParseReference(name); err == nil {
-			byRef[ref.String()] = by
-		}
-	}
-	return func(name string) string {
-		ref, err := image.ParseReference(name)
-		if err != nil {
-			return ""
-		}
-		return byRef[ref.String()]
-	}
 }
 
 // builtImages are the images of services with a build section: those that are

@@ -65,18 +65,13 @@ func lockPath(p *compose.Project) string {
 // canonOf spells references in full. What the project builds itself comes from
 // no registry.
 func canonOf(p *compose.Project) lock.Canon {
-	built := map[string]bool{}
-	for name := range p.BuiltImages() {
-		if r, err := image.ParseReference(name); err == nil {
-			built[r.String()] = true
-		}
-	}
+	built := image.Built(p)
 	return func(ref string) (string, bool, error) {
 		r, err := image.ParseReference(ref)
 		if err != nil {
 			return "", false, err
 		}
-		return r.String(), r.Transport == image.Docker && r.Digest == "" && !built[r.String()], nil
+		return r.String(), r.Transport == image.Docker && r.Digest == "" && built[r.String()] == "", nil
 	}
 }
 
