@@ -12,6 +12,7 @@ import (
 	"devstack/compose"
 	"devstack/engine/api"
 	"devstack/engine/image"
+	"devstack/engine/image/registry"
 	"devstack/engine/plan"
 	"devstack/engine/supervise"
 )
@@ -69,7 +70,7 @@ func (u *up) resolveImages(ctx context.Context) error {
 			u.images[key] = img
 		}
 	}
-	built, buildErr := u.builtImages(ctx, slices.Sorted(maps.Keys(n.builds)))
+	built, buildErr := u.builtImages(ctx, remote, slices.Sorted(maps.Keys(n.builds)))
 	for by, img := range built {
 		for _, key := range n.builds[by] {
 			u.images[key] = img
@@ -136,7 +137,7 @@ func (n *needs) add(s *compose.Service, ref, platform, key, where string) error 
 
 // builtImages are the images of services with a build section: those that are
 // there, or that a registry has, or else built anew.
-func (u *up) builtImages(ctx context.Context, services []string) (map[string]image.Image, error) {
+func (u *up) builtImages(ctx context.Context, remote *registry.Client, services []string) (map[string]image.Image, error) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var missing []string
@@ -144,7 +145,7 @@ func (u *up) builtImages(ctx context.Context, services []string) (map[string]ima
 	have := map[string]image.Image{}
 	for _, name := range services {
 		wg.Go(func() {
-			img, err := u.withoutBuild(ctx, name)
+			img, err := u.withoutBuild(ctx, remote, name)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -193,7 +194,7 @@ func (u *up) builtImages(ctx context.Context, services []string) (map[string]ima
 // withoutBuild looks for the image of a service that could be built: in the
 // store, and by its own name in a registry. It is image.ErrNotFound where the
 // image has to be built.
-func (u *up) withoutBuild(ctx context.Context, name string) (image.Image, error) {
+func (u *up) withoutBuild(ctx context.Context, remote *registry.Client, name string) (image.Image, error) {
 	s := u.req.Project.Services[name]
 	policy, ref := pullPolicy(u.req.Pull, u.req.Build, &s), imageName(u.req.Project.Name, name, &s)
 	if policy == policyBuild && !u.req.NoBuild {
@@ -206,8 +207,6 @@ func (u *up) withoutBuild(ctx context.Context, name string) (image.Image, error)
 	if s.Image == "" || policy == policyNever || policy == policyBuild || err == nil && policy == policyMissing {
 		return local, err
 	}
-	remote, done := u.e.registryFor(u.req.Credentials)
-	defer done()
 	img, failed := u.e.try(ctx, remote, imageWish{ref: ref, platform: s.Platform, policy: policy}, api.Warning, u.emit)
 	switch {
 	case failed == nil:
