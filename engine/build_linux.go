@@ -434,11 +434,11 @@ func (b *builds) contexts(ctx context.Context, req *build.Request, s *compose.Se
 }
 
 // openBuilder opens the builder with the first build: nobody else pays for it.
-func (e *Engine) openBuilder(remote *registry.Client) func() (*build.Builder, error) {
+func (e *Engine) openBuilder() func() (*build.Builder, error) {
 	return sync.OnceValues(func() (*build.Builder, error) {
 		b, err := build.Open(build.Config{
 			Images: e.images, Runtime: e.m.Runtime, Network: e.m.Network,
-			DataRoot: e.cfg.Roots.Data, Tag: e.cfg.Roots.Tag(), Remote: remote,
+			DataRoot: e.cfg.Roots.Data, Tag: e.cfg.Roots.Tag(),
 		})
 		e.opened.Store(b)
 		return b, err

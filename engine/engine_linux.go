@@ -99,7 +99,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		return nil, errors.Join(err, m.Runtime.Close())
 	}
 	e.remote = registry.New(registry.Options{})
-	e.builder = e.openBuilder(e.remote)
+	e.builder = e.openBuilder()
 	e.garbage.collect, e.garbage.warn = e.collectGarbage, cfg.Warn
 	m.Init()
 	if err := e.adopt(ctx, restored); err != nil {

@@ -19,19 +19,17 @@ import (
 	"devstack/engine/container"
 	"devstack/engine/image"
 	"devstack/engine/image/commit"
-	"devstack/engine/image/registry"
 	"devstack/engine/image/store"
 	"devstack/network"
 )
 
-// Config is what a Builder works with; all of it is required except Remote.
+// Config is what a Builder works with; all of it is required.
 type Config struct {
 	Images   *store.Store
 	Runtime  *container.Runtime
 	Network  *network.Stack
 	DataRoot string
 	Tag      string // of the engine: six hex digits
-	Remote   *registry.Client
 }
 
 // NetworkName is the network of builds. One that is there when an engine
@@ -228,7 +226,7 @@ func (b *Builder) attempt(ctx context.Context, req Request, platform ocispec.Pla
 		o.close()
 		return image.Image{}, err
 	}
-	sr, err := b.request(&req, o, target, platform)
+	sr, err := o.request(&req, target, platform)
 	if err != nil {
 		o.close()
 		return image.Image{}, err

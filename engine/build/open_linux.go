@@ -16,12 +16,14 @@ import (
 	"devstack/engine/build/source"
 	"devstack/engine/image"
 	"devstack/engine/image/fetch"
+	"devstack/engine/image/layer"
 )
 
 // opened is a Request whose context and Dockerfile have been read.
 type opened struct {
-	tree *source.Tree // nil without a context
-	file *dockerfile.File
+	tree   *source.Tree // nil without a context
+	file   *dockerfile.File
+	limits layer.Limits // of what is unpacked
 }
 
 func (o *opened) close() {
@@ -44,14 +46,13 @@ func (b *Builder) open(ctx context.Context, req *Request, platform ocispec.Platf
 	if name == "" {
 		name = "Dockerfile"
 	}
+	if o.limits, err = fetch.LimitsOf(req.Registry); err != nil {
+		return nil, err
+	}
 	if req.Context.Kind != "" {
-		limits, err := fetch.LimitsOf(cmp.Or(req.Registry, b.cfg.Remote))
-		if err != nil {
-			return nil, err
-		}
 		o.tree, err = source.Open(ctx, req.Context, source.Options{
 			Dockerfile: name, Dir: b.solver.Sources(), Cache: b.solver.Digests, PlainModes: !req.KeepModes,
-			Secret: secrets(req.Secrets).value, Environ: req.Environ, MaxBytes: limits.Bytes,
+			Secret: secrets(req.Secrets).value, Environ: req.Environ, MaxBytes: o.limits.Bytes,
 		})
 		if err != nil {
 			return nil, err

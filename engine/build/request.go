@@ -51,7 +51,7 @@ type Request struct {
 	// and downloads find proxies, keys and certificates; nil: the process's.
 	Environ []string
 	// Registry is the way to registries, with the credentials of whoever asks
-	// for the build; nil: the Builder's.
+	// for the build; nil: one for each image.
 	Registry *registry.Client
 	// Resolve gives the reference to use for an image, as a lock file pins
 	// it; nil: as it is.

@@ -11,11 +11,10 @@ import (
 	"devstack/engine/build/dockerfile"
 	"devstack/engine/build/solve"
 	"devstack/engine/image/commit"
-	"devstack/engine/image/fetch"
 )
 
 // request is a Request as package solve takes it.
-func (b *Builder) request(req *Request, o *opened, target *dockerfile.Stage, platform ocispec.Platform) (solve.Request, error) {
+func (o *opened) request(req *Request, target *dockerfile.Stage, platform ocispec.Platform) (solve.Request, error) {
 	epoch, err := epochOf(req)
 	if err != nil {
 		return solve.Request{}, err
@@ -25,23 +24,15 @@ func (b *Builder) request(req *Request, o *opened, target *dockerfile.Stage, pla
 		return solve.Request{}, err
 	}
 	sr := solve.Request{
-		File: o.file, Target: target, Platform: platform, Project: req.Project, Context: o.tree, Done: o.close, Contexts: req.Contexts, Epoch: epoch,
+		File: o.file, Target: target, Platform: platform, Project: req.Project, Context: o.tree, Contexts: req.Contexts, Epoch: epoch,
 		Secrets: map[string]solve.Secret{}, Network: req.Network,
 		AllowHost:  req.Privileged || req.Network == "host" || slices.Contains(req.Entitlements, "network.host"),
 		AllowAll:   req.Privileged || slices.Contains(req.Entitlements, "security.insecure"),
 		ExtraHosts: req.ExtraHosts, ShmSize: req.ShmSize, Memory: req.Memory, Ulimits: req.Ulimits,
 		NoCache: req.NoCache, NoCacheIn: req.NoCacheFilter, Pull: req.Pull, KeepModes: req.KeepModes,
 		Compression: compression, ResolveImage: req.Resolve, Credentials: secrets(req.Secrets).value,
-		Registry: req.Registry, Environ: req.Environ,
+		Registry: req.Registry, Environ: req.Environ, MaxBytes: o.limits.Bytes,
 	}
-	if sr.Registry == nil {
-		sr.Registry = b.cfg.Remote
-	}
-	limits, err := fetch.LimitsOf(sr.Registry)
-	if err != nil {
-		return solve.Request{}, err
-	}
-	sr.MaxBytes = limits.Bytes
 	if o.tree != nil {
 		_, sr.CommitTime = o.tree.Revision()
 	}
