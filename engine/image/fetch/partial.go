@@ -2,7 +2,6 @@ package fetch
 
 import (
 	"context"
-	"fmt"
 
 	"devstack/engine/image"
 	"devstack/engine/image/store"
@@ -22,7 +21,7 @@ type Partial struct {
 
 // Open reads an image's manifest and configuration from where its reference
 // says. Close has to be called.
-func Open(ctx context.Context, s *store.Store, ref string, o Options) (_ *Partial, err error) {
+func Open(ctx context.Context, s *store.Store, ref string, o Options) (*Partial, error) {
 	r, err := image.ParseReference(ref)
 	if err != nil {
 		return nil, err
@@ -38,29 +37,13 @@ func Open(ctx context.Context, s *store.Store, ref string, o Options) (_ *Partia
 	if p.src, err = p.j.open(ctx); err != nil {
 		return nil, p.j.explain(err)
 	}
-	if err := p.read(ctx); err != nil {
+	d, err := p.j.describe(ctx, p.src)
+	if err != nil {
 		defer p.Close()
 		return nil, p.j.explain(p.src.explain(err))
 	}
+	p.Image, p.Annotations = d.image, d.annotations
 	return p, nil
-}
-
-func (p *Partial) read(ctx context.Context) error {
-	top, desc, err := p.src.root(ctx)
-	if err != nil {
-		return err
-	}
-	_, m, desc, err := p.j.manifest(ctx, p.src, top, desc)
-	if err != nil {
-		return err
-	}
-	config, err := p.src.meta(ctx, m.Config)
-	if err != nil {
-		return fmt.Errorf("get configuration: %w", err)
-	}
-	p.Image, err = p.j.store.Assemble(desc.Digest, m, config)
-	p.Annotations = m.Annotations
-	return err
 }
 
 // Layer makes one layer of the image present in the store.

@@ -23,39 +23,56 @@ const parallelLayers = 6
 // transfer copies an image's manifest, configuration and layers into the
 // store.
 func (j *job) transfer(ctx context.Context, src source, tell func(Progress)) (store.Entry, error) {
-	top, desc, err := src.root(ctx)
+	d, err := j.describe(ctx, src)
 	if err != nil {
 		return store.Entry{}, err
 	}
-	e := store.Entry{Ref: j.ref.String(), Source: desc.Digest, Platform: j.platform}
-	raw, m, desc, err := j.manifest(ctx, src, top, desc)
-	if err != nil {
-		return store.Entry{}, err
-	}
-	e.Manifest = ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
-	config, err := src.meta(ctx, m.Config)
-	if err != nil {
-		return store.Entry{}, fmt.Errorf("get configuration: %w", err)
-	}
-	img, err := j.store.Assemble(desc.Digest, m, config)
-	if err != nil {
-		return store.Entry{}, err
-	}
-	if p, err := image.ParsePlatform(img.Platform); err == nil && img.Platform != "" {
+	e := store.Entry{Ref: j.ref.String(), Source: d.source, Platform: j.platform, Manifest: d.manifest}
+	if p, err := image.ParsePlatform(d.image.Platform); err == nil && d.image.Platform != "" {
 		if j.o.Platform != "" && (p.OS != j.platform.OS || p.Architecture != j.platform.Architecture) {
-			return store.Entry{}, fmt.Errorf("image is for %s, not %s", img.Platform, image.FormatPlatform(j.platform))
+			return store.Entry{}, fmt.Errorf("image is for %s, not %s", d.image.Platform, image.FormatPlatform(j.platform))
 		}
 		e.Platform = p
 	}
-	if err := j.layers(ctx, src, img.Layers, tell); err != nil {
+	if err := j.layers(ctx, src, d.image.Layers, tell); err != nil {
 		return store.Entry{}, err
 	}
-	for _, b := range [][]byte{config, raw, top} {
+	for _, b := range d.blobs {
 		if _, err := j.store.WriteBlob(b); err != nil {
 			return store.Entry{}, err
 		}
 	}
 	return e, nil
+}
+
+// description is what a source says of an image.
+type description struct {
+	source      digest.Digest // of the index, or of the only manifest
+	manifest    ocispec.Descriptor
+	annotations map[string]string // of the manifest
+	image       image.Image       // its layers need not be there
+	blobs       [][]byte          // configuration, manifest, index
+}
+
+// describe reads all of an image but its layers.
+func (j *job) describe(ctx context.Context, src source) (description, error) {
+	top, desc, err := src.root(ctx)
+	if err != nil {
+		return description{}, err
+	}
+	d := description{source: desc.Digest}
+	raw, m, desc, err := j.manifest(ctx, src, top, desc)
+	if err != nil {
+		return description{}, err
+	}
+	d.manifest = ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
+	config, err := src.meta(ctx, m.Config)
+	if err != nil {
+		return description{}, fmt.Errorf("get configuration: %w", err)
+	}
+	d.annotations, d.blobs = m.Annotations, [][]byte{config, raw, top}
+	d.image, err = j.store.Assemble(desc.Digest, m, config)
+	return d, err
 }
 
 // manifest follows indexes down to the manifest for the platform.
