@@ -33,7 +33,7 @@ type session struct {
 	attach []string
 	logs   *render.Logs
 	muted  atomic.Bool // the logs are not shown
-	began  time.Time
+	began  time.Time   // the log is shown from here on
 
 	followed chan error // the end of follow; nil before it began
 
@@ -45,17 +45,19 @@ type session struct {
 }
 
 func upAttached(ctx context.Context, e *env, c *client.Client, req api.UpRequest, o *upOptions, attach []string) error {
-	s := &session{e: e, c: c, req: req, o: o, attach: attach, abort: make(chan struct{}, 1), leave: make(chan struct{}, 1)}
+	s := &session{
+		e: e, c: c, req: req, o: o, attach: attach, began: e.now(),
+		abort: make(chan struct{}, 1), leave: make(chan struct{}, 1),
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.began = e.now()
 	interrupts := e.signals.take()
 	defer e.signals.give()
 
 	result, how, err := s.start(ctx, interrupts)
 	switch {
 	case how == wasInterrupted:
-		return s.teardown(ctx, interrupts, s.followed)
+		return s.teardown(ctx, interrupts)
 	case how == wasAborted:
 		return s.aborted(ctx, interrupts)
 	case err != nil:
@@ -126,9 +128,9 @@ func (s *session) loop(ctx context.Context, interrupts <-chan os.Signal) error {
 	case <-s.abort:
 		return s.aborted(ctx, interrupts)
 	case <-interrupts:
-		return s.teardown(ctx, interrupts, s.followed)
+		return s.teardown(ctx, interrupts)
 	case <-s.leave:
-		return s.teardown(ctx, interrupts, s.followed)
+		return s.teardown(ctx, interrupts)
 	}
 }
 
@@ -144,14 +146,14 @@ func (s *session) quit() {
 func (s *session) aborted(ctx context.Context, interrupts <-chan os.Signal) error {
 	s.say("Aborting on container exit...")
 	stopped := s.background(func() error { return s.stop(ctx) })
-	return s.finish(ctx, interrupts, stopped, s.followed)
+	return s.finish(ctx, interrupts, stopped)
 }
 
 // teardown stops the containers after an interrupt; the next one kills them.
-func (s *session) teardown(ctx context.Context, interrupts <-chan os.Signal, followed chan error) error {
+func (s *session) teardown(ctx context.Context, interrupts <-chan os.Signal) error {
 	s.say("Gracefully Stopping... press Ctrl+C again to force")
 	stopped := s.background(func() error { return s.stop(ctx) })
-	if err := s.finish(ctx, interrupts, stopped, followed); err != nil && !isExit(err) {
+	if err := s.finish(ctx, interrupts, stopped); err != nil && !isExit(err) {
 		return &exitError{code: exitInterrupted, err: err}
 	}
 	return exitWith(exitInterrupted)
@@ -164,7 +166,8 @@ func isExit(err error) bool {
 
 // finish waits for a stop under way and then for the last lines of the log. An
 // interrupt kills the containers, one more ends the wait.
-func (s *session) finish(ctx context.Context, interrupts <-chan os.Signal, stopped, followed chan error) error {
+func (s *session) finish(ctx context.Context, interrupts <-chan os.Signal, stopped chan error) error {
+	followed := s.followed
 	for killed := false; ; {
 		select {
 		case err := <-stopped:
@@ -245,14 +248,14 @@ func (s *session) lines(fn func(emit func(api.Message)) error) error {
 
 // follow shows the log from the beginning of this `up` and the ends of
 // containers.
-func (s *session) follow(ctx context.Context, began time.Time) error {
+func (s *session) follow(ctx context.Context) error {
 	p := s.req.Project
 	services := s.services()
 	if len(services) == 0 {
 		services = p.ServiceNames()
 	}
 	return s.c.Logs(ctx, api.LogsRequest{
-		Name: p.Name, Services: services, Follow: true, Attach: true, Tail: -1, Since: began,
+		Name: p.Name, Services: services, Follow: true, Attach: true, Tail: -1, Since: s.began,
 	}, func(m api.Message) {
 		switch {
 		case m.Log != nil && s.muted.Load():

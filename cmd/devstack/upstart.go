@@ -60,7 +60,7 @@ func (s *session) start(ctx context.Context, interrupts <-chan os.Signal) (api.U
 
 // followFrom shows the log in the background.
 func (s *session) followFrom(ctx context.Context) {
-	s.followed = s.background(func() error { return s.follow(ctx, s.began) })
+	s.followed = s.background(func() error { return s.follow(ctx) })
 }
 
 // expected are the containers whose logs will be shown, by their short names.
