@@ -63,12 +63,10 @@ type variableRow struct {
 }
 
 func (o *configOptions) printVariables(ctx context.Context, e *env, opts load.Options) error {
-	seen := map[string]bool{}
 	rows := []variableRow{}
 	opts.Variables = func(v load.Variable) {
 		i := slices.IndexFunc(rows, func(r variableRow) bool { return r.Name == v.Name })
-		if !seen[v.Name] {
-			seen[v.Name] = true
+		if i < 0 {
 			i = len(rows)
 			rows = append(rows, variableRow{Name: v.Name})
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 
-	"devstack/compose"
 	"devstack/engine/api"
 )
 
@@ -96,7 +95,7 @@ func (s *session) rebuild(ctx context.Context) error {
 	return s.lines(func(emit func(api.Message)) error {
 		req := s.req
 		req.Build, req.ForceRecreate = true, false
-		req.Wait, req.WaitTimeout = false, compose.Duration(0)
+		req.Wait, req.WaitTimeout = false, 0
 		_, err := s.c.Up(ctx, req, emit)
 		return err
 	})

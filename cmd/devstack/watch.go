@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -42,10 +43,8 @@ func newWatchCmd(e *env) *cobra.Command {
 
 // watchRequest has the engine load the project as this process did.
 func watchRequest(e *env, p *compose.Project, services []string) (api.WatchRequest, error) {
-	for _, f := range e.flags.files {
-		if f == "-" {
-			return api.WatchRequest{}, errors.New("a project read from standard input cannot be watched")
-		}
+	if slices.Contains(e.flags.files, "-") {
+		return api.WatchRequest{}, errors.New("a project read from standard input cannot be watched")
 	}
 	files := e.flags.files
 	if e.remotes.used() {
