@@ -1,37 +1,14 @@
 package main
 
+import "devstack/compose/load"
+
 // nearest is the candidate that a typing error away from word, or "".
 func nearest(word string, candidates []string) string {
 	best, least := "", min(3, len(word)/2+1)
 	for _, c := range candidates {
-		if d := distance(word, c); d < least {
+		if d := load.Distance(word, c, least); d < least {
 			best, least = c, d
 		}
 	}
 	return best
-}
-
-// distance counts the insertions, deletions, replacements and swaps of
-// neighbours between a and b.
-func distance(a, b string) int {
-	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
 }

@@ -30,7 +30,7 @@ func closest(wrong string, names []string) string {
 		if plain == wrong || plain == wrong+"s" || plain+"s" == wrong {
 			return name
 		}
-		if d := distance(wrong, plain, limit); d <= limit && (best == "" || d < limit) {
+		if d := Distance(wrong, plain, limit); d <= limit && (best == "" || d < limit) {
 			best, limit = name, d
 		}
 	}
@@ -40,9 +40,9 @@ func closest(wrong string, names []string) string {
 	return best
 }
 
-// distance counts the insertions, deletions, replacements and swaps of
+// Distance counts the insertions, deletions, replacements and swaps of
 // neighbours between two words; more than limit is not counted out.
-func distance(a, b string, limit int) int {
+func Distance(a, b string, limit int) int {
 	if d := len(a) - len(b); d > limit || -d > limit {
 		return limit + 1
 	}
