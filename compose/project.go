@@ -38,6 +38,12 @@ func (p *Project) Pos(keys ...string) Pos { return p.Positions.Find(Path(keys...
 // ServiceNames are the names of the enabled services, sorted.
 func (p *Project) ServiceNames() []string { return slices.Sorted(maps.Keys(p.Services)) }
 
+// ImageName is what a service's image is called: by the service's own name for
+// it, or PROJECT-SERVICE.
+func ImageName(project, service string, s *Service) string {
+	return cmp.Or(s.Image, project+"-"+service)
+}
+
 // BuiltImages maps every name of an image that builds of the project give to
 // the service that is built, also where that is disabled.
 func (p *Project) BuiltImages() map[string]string {
@@ -48,7 +54,7 @@ func (p *Project) BuiltImages() map[string]string {
 			if s.Build == nil {
 				continue
 			}
-			out[cmp.Or(s.Image, p.Name+"-"+name)] = name
+			out[ImageName(p.Name, name, &s)] = name
 			for _, tag := range s.Build.Tags {
 				out[tag] = name
 			}

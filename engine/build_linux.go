@@ -43,22 +43,13 @@ func (e *Engine) Build(ctx context.Context, req api.BuildRequest, emit func(api.
 	res := api.BuildResult{Images: map[string]api.BuiltImage{}}
 	for name, img := range built {
 		s := req.Project.Services[name]
-		res.Images[name] = api.BuiltImage{Ref: imageName(req.Project.Name, name, &s), ID: string(img.ID), Digest: string(img.Digest)}
+		res.Images[name] = api.BuiltImage{Ref: compose.ImageName(req.Project.Name, name, &s), ID: string(img.ID), Digest: string(img.Digest)}
 	}
 	if err != nil || !req.Push {
 		return res, err
 	}
 	_, err = e.Push(ctx, api.PushRequest{Project: req.Project, Services: services, Credentials: req.Credentials}, emit)
 	return res, err
-}
-
-// imageName is what a service's built image is called: its own name for it,
-// or PROJECT-SERVICE, as in Compose.
-func imageName(project, service string, s *compose.Service) string {
-	if s.Image != "" {
-		return s.Image
-	}
-	return project + "-" + service
 }
 
 // buildable are the services of a request that have a build section.
@@ -180,7 +171,7 @@ func (b *builds) build(ctx context.Context, name string) (image.Image, error) {
 		return image.Image{}, &api.Error{Service: name, Message: "it has no build section"}
 	}
 	s.Name = name
-	id := "Image " + imageName(b.req.Project.Name, name, &s)
+	id := "Image " + compose.ImageName(b.req.Project.Name, name, &s)
 	b.emit(api.Message{Progress: &api.Progress{ID: id, State: api.Working, Text: api.Building}})
 	img, err := b.run(ctx, &s, id)
 	if err != nil {
@@ -280,7 +271,7 @@ func (b *builds) request(ctx context.Context, s *compose.Service) (build.Request
 		Args: maps.Clone(d.Args), Labels: d.Labels, Contexts: map[string]source.Spec{},
 		ExtraHosts: d.ExtraHosts, ShmSize: int64(d.ShmSize), Ulimits: d.Ulimits, Network: d.Network,
 		Memory: int64(b.req.Memory), Privileged: d.Privileged, Entitlements: d.Entitlements,
-		Tags: append([]string{imageName(b.req.Project.Name, s.Name, s)}, d.Tags...), Platforms: d.Platforms,
+		Tags: append([]string{compose.ImageName(b.req.Project.Name, s.Name, s)}, d.Tags...), Platforms: d.Platforms,
 		NoCache: d.NoCache || b.req.NoCache, NoCacheFilter: d.NoCacheFilter, Pull: d.Pull || b.req.Pull,
 		Registry: b.remote, Environ: b.req.Credentials.Environ,
 	}
@@ -426,7 +417,7 @@ func (b *builds) contexts(ctx context.Context, req *build.Request, s *compose.Se
 				}
 			}
 			o := b.req.Project.Services[other]
-			spec = source.Spec{Kind: source.KindImage, Ref: imageName(b.req.Project.Name, other, &o), Built: true}
+			spec = source.Spec{Kind: source.KindImage, Ref: compose.ImageName(b.req.Project.Name, other, &o), Built: true}
 		}
 		req.Contexts[name] = spec
 	}

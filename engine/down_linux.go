@@ -161,12 +161,9 @@ func imageRefs(p *supervise.Project, declared *compose.Project, mode string) []s
 	}
 	var out []string
 	for name, s := range declared.Services {
-		ref := s.Image
-		if mode == "local" && ref != "" && ref != p.Name+"-"+name {
+		ref := compose.ImageName(p.Name, name, &s)
+		if mode == "local" && ref != p.Name+"-"+name {
 			continue
-		}
-		if ref == "" {
-			ref = p.Name + "-" + name
 		}
 		if !slices.Contains(out, ref) {
 			out = append(out, ref)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"devstack/compose"
 	"devstack/engine/api"
 	"devstack/engine/spec"
 	"devstack/engine/supervise"
@@ -42,7 +43,7 @@ func describe(u *supervise.Unit) api.Container {
 	s := rec.Declared
 	c := api.Container{
 		ID: rec.ID, Name: rec.Name, Project: rec.Project, Service: rec.Service, Number: rec.Number,
-		Generation: rec.Generation, OneOff: rec.OneOff, Image: imageName(rec.Project, rec.Service, &s), ImageDigest: string(rec.Image.ID),
+		Generation: rec.Generation, OneOff: rec.OneOff, Image: compose.ImageName(rec.Project, rec.Service, &s), ImageDigest: string(rec.Image.ID),
 		Command: spec.Args(&s, rec.Image.Config.Entrypoint, rec.Image.Config.Cmd),
 		State:   rec.State, Health: rec.Health, ExitCode: rec.ExitCode, OOMKilled: rec.OOMKilled,
 		Error: rec.Error, PID: rec.PID, Restarts: rec.Restarts,

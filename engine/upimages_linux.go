@@ -167,7 +167,7 @@ func (u *up) builtImages(ctx context.Context, remote *registry.Client, services 
 		for _, name := range missing {
 			s := u.req.Project.Services[name]
 			errs = append(errs, &api.Error{
-				Service: name, Message: fmt.Sprintf("image %s is not there, and --no-build forbids to build it", imageName(u.req.Project.Name, name, &s)),
+				Service: name, Message: fmt.Sprintf("image %s is not there, and --no-build forbids to build it", compose.ImageName(u.req.Project.Name, name, &s)),
 				Path: compose.Path("services", name, "build"),
 			})
 		}
@@ -196,7 +196,7 @@ func (u *up) builtImages(ctx context.Context, remote *registry.Client, services 
 // image has to be built.
 func (u *up) withoutBuild(ctx context.Context, remote *registry.Client, name string) (image.Image, error) {
 	s := u.req.Project.Services[name]
-	policy, ref := pullPolicy(u.req.Pull, u.req.Build, &s), imageName(u.req.Project.Name, name, &s)
+	policy, ref := pullPolicy(u.req.Pull, u.req.Build, &s), compose.ImageName(u.req.Project.Name, name, &s)
 	if policy == policyBuild && !u.req.NoBuild {
 		return image.Image{}, image.ErrNotFound
 	}

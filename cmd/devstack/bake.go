@@ -81,7 +81,7 @@ func bakeTargetOf(req *api.BuildRequest, name string, s *compose.Service) bakeTa
 	p, b := req.Project, s.Build
 	t := bakeTarget{
 		Context: b.Context, Contexts: map[string]string{}, Dockerfile: b.Dockerfile, DockerfileInline: b.DockerfileInline,
-		Args: map[string]string{}, Labels: b.Labels, Tags: append([]string{cmp.Or(s.Image, p.Name+"-"+name)}, b.Tags...),
+		Args: map[string]string{}, Labels: b.Labels, Tags: append([]string{compose.ImageName(p.Name, name, s)}, b.Tags...),
 		CacheFrom: b.CacheFrom, CacheTo: b.CacheTo, Target: b.Target, Platforms: b.Platforms, Pull: b.Pull || req.Pull,
 		NoCache: b.NoCache || req.NoCache, Network: b.Network, NoCacheFilter: b.NoCacheFilter, ShmSize: b.ShmSize,
 		Entitlements: b.Entitlements, ExtraHosts: map[string]string{}, Outputs: []string{"type=docker"},

@@ -131,7 +131,8 @@ func (o *configOptions) write(w io.Writer, p *compose.Project) error {
 		lines(w, profilesOf(p))
 	case o.images:
 		for _, name := range p.ServiceNames() {
-			fmt.Fprintln(w, orElse(p.Services[name].Image, p.Name+"-"+name))
+			s := p.Services[name]
+			fmt.Fprintln(w, compose.ImageName(p.Name, name, &s))
 		}
 	case o.environment:
 		for _, k := range slices.Sorted(maps.Keys(p.Environment)) {

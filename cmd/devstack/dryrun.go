@@ -52,7 +52,7 @@ func (e *env) rehearseImages(p *compose.Project, title string, services []string
 	var ids []string
 	for _, name := range services {
 		s := p.Services[name]
-		if id := "Image " + orElse(s.Image, p.Name+"-"+name); with(s) && !slices.Contains(ids, id) {
+		if id := "Image " + compose.ImageName(p.Name, name, &s); with(s) && !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}
