@@ -17,7 +17,7 @@ import (
 func (e *Engine) adopt(ctx context.Context, restored map[string]*os.File) error {
 	loaded, err := e.m.Records.Load()
 	errs := []error{err}
-	known := map[string]bool{}
+	known := map[string]*supervise.Unit{} // nil: left to a later engine, or removed just now
 	for _, l := range loaded {
 		p := supervise.NewProject(e.m, l.Project)
 		if len(l.Containers) == 0 && len(l.Later) == 0 && l.Project.Declared == nil {
@@ -26,10 +26,10 @@ func (e *Engine) adopt(ctx context.Context, restored map[string]*os.File) error 
 		}
 		e.projects[p.Name] = p
 		for _, rec := range l.Containers {
-			known[rec.ID] = true
+			known[rec.ID] = nil
 		}
 		for _, id := range l.Later {
-			known[id] = true
+			known[id] = nil
 		}
 		// Containers that share another's network come after it.
 		for _, shared := range []bool{false, true} {
@@ -47,6 +47,9 @@ func (e *Engine) adopt(ctx context.Context, restored map[string]*os.File) error 
 			}
 		}
 		errs = append(errs, p.Supplant(ctx))
+		for _, u := range p.Units() {
+			known[u.ID()] = u
+		}
 	}
 	if errors.Is(err, state.ErrIncomplete) {
 		return errors.Join(errs...)
@@ -56,7 +59,7 @@ func (e *Engine) adopt(ctx context.Context, restored map[string]*os.File) error 
 
 // drop lets go of the streams that the guard kept for containers that are no
 // more. It goes on to keep those of containers left to a later engine.
-func (e *Engine) drop(restored map[string]*os.File, known map[string]bool) error {
+func (e *Engine) drop(restored map[string]*os.File, known map[string]*supervise.Unit) error {
 	var errs []error
 	for name, f := range restored {
 		kind, rest, _ := strings.Cut(name, "/")
@@ -64,29 +67,18 @@ func (e *Engine) drop(restored map[string]*os.File, known map[string]bool) error
 			continue
 		}
 		errs = append(errs, f.Close())
-		if id, _, _ := strings.Cut(rest, "/"); !known[id] {
+		id, _, _ := strings.Cut(rest, "/")
+		if _, ok := known[id]; !ok {
 			errs = append(errs, e.cfg.Guard.Drop(name))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// ended reports whether a container that was adopted has no run.
-func (e *Engine) ended(id string) bool {
-	for _, p := range e.projects {
-		for _, u := range p.Units() {
-			if u.ID() == id {
-				return !u.Active()
-			}
-		}
-	}
-	return false
-}
-
 // sweep removes what an engine that died in the middle of something left.
-func (e *Engine) sweep(ctx context.Context, known map[string]bool) error {
-	keep := func(id string) bool { return known[id] }
-	running := func(id string) bool { return known[id] && !e.ended(id) }
+func (e *Engine) sweep(ctx context.Context, known map[string]*supervise.Unit) error {
+	keep := func(id string) bool { _, ok := known[id]; return ok }
+	running := func(id string) bool { return keep(id) && (known[id] == nil || known[id].Active()) }
 	err := errors.Join(
 		e.m.Runtime.Sweep(ctx, running), // a start or a removal that was cut short leaves its group
 		e.m.Network.Sweep(ctx, func(name string) bool { return name != build.NetworkName }, keep),
