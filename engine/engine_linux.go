@@ -72,9 +72,8 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		cfg.Warn = func(error) {}
 	}
 	e.cfg = cfg
-	m := &supervise.Machine{Roots: cfg.Roots, Guard: cfg.Guard, Events: &event.Bus{}, Idle: cfg.Idle, Warn: cfg.Warn}
+	m := &supervise.Machine{Roots: cfg.Roots, Guard: cfg.Guard, Events: &event.Bus{}, Idle: cfg.Idle, Find: e.named, Warn: cfg.Warn}
 	e.m = m
-	m.Find = e.named
 	restored := map[string]*os.File{}
 	var keep network.Keeper
 	if cfg.Guard != nil {

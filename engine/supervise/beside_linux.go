@@ -27,10 +27,11 @@ import (
 // says whom it replaces (Replaces), so that an engine that finds both after a
 // crash removes it and leaves the old one serving.
 
-// startsFirst reports whether a container of s can run beside old.
-func startsFirst(s *compose.Service, old *Unit) bool {
+// StartsFirst reports whether the next generation, declared as s, starts beside
+// this one.
+func (u *Unit) StartsFirst(s *compose.Service) bool {
 	d := s.Deploy
-	if d == nil || d.UpdateConfig == nil || d.UpdateConfig.Order != "start-first" || !old.active() {
+	if d == nil || d.UpdateConfig == nil || d.UpdateConfig.Order != "start-first" || !u.active() {
 		return false
 	}
 	if !ownSandbox(s) || s.NetworkMode == netNone {
@@ -43,10 +44,6 @@ func startsFirst(s *compose.Service, old *Unit) bool {
 	}
 	return s.MacAddress == ""
 }
-
-// StartsFirst reports whether the next generation, declared as s, starts beside
-// this one.
-func (u *Unit) StartsFirst(s *compose.Service) bool { return startsFirst(s, u) }
 
 // createBeside makes the next generation of old, which goes on.
 func (x *Execution) createBeside(ctx context.Context, op plan.Op, old *Unit) error {
@@ -88,14 +85,16 @@ func (x *Execution) succeed(ctx context.Context, op plan.Op, u, old *Unit) error
 // until it listens at its published ports.
 func (u *Unit) awaitStanding(ctx context.Context) error {
 	r := u.currentRun()
-	if err := u.awaitUp(ctx); err != nil || u.firstHealth() != "" {
+	if err := u.AwaitServing(ctx); err != nil || u.firstHealth() != "" {
 		return err
 	}
 	return u.monitor(ctx, r)
 }
 
-// awaitUp waits for health, or for somebody to listen.
-func (u *Unit) awaitUp(ctx context.Context) error {
+// AwaitServing waits until the container's present process is healthy; without
+// a healthcheck, until it listens at its published ports. It fails when that
+// process ends, or takes longer than connections are held.
+func (u *Unit) AwaitServing(ctx context.Context) error {
 	r := u.currentRun()
 	limit := u.p.holdOf(&u.rec.Declared).Timeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not ready after %s", limit))

@@ -289,7 +289,7 @@ func (u *Unit) linkNames() map[string][]netip.Addr {
 	}
 	for _, link := range u.rec.Declared.ExternalLinks {
 		target, alias := linkParts(link)
-		if other := u.m.find(target); other != nil {
+		if other := u.m.Find(target); other != nil {
 			add(alias, other.Record())
 		}
 	}

@@ -229,7 +229,7 @@ func (x *Execution) recreate(ctx context.Context, op plan.Op) error {
 		return err
 	}
 	declared, _ := x.Project.Declared()
-	if s := declared.Services[op.Service]; startsFirst(&s, old) {
+	if s := declared.Services[op.Service]; old.StartsFirst(&s) {
 		return x.createBeside(ctx, op, old)
 	}
 	defer old.HoldPorts()()

@@ -59,16 +59,12 @@ func (m *Machine) Init() {
 	if m.Idle == nil {
 		m.Idle = func() {}
 	}
+	if m.Find == nil {
+		m.Find = func(string) *Unit { return nil }
+	}
 	if m.Warn == nil {
 		m.Warn = func(error) {}
 	}
-}
-
-func (m *Machine) find(name string) *Unit {
-	if m.Find == nil {
-		return nil
-	}
-	return m.Find(name)
 }
 
 // warn reports err, if any, where nobody waits for it.

@@ -68,8 +68,3 @@ func (u *Unit) withMountedRoot(fn func(root string) error) error {
 	defer root.Close()
 	return fn("/proc/self/fd/" + strconv.Itoa(int(root.Fd())))
 }
-
-// AwaitServing waits until the container's present process is healthy; without
-// a healthcheck, until it listens at its published ports. It fails when that
-// process ends, or takes longer than connections are held.
-func (u *Unit) AwaitServing(ctx context.Context) error { return u.awaitUp(ctx) }
