@@ -67,13 +67,10 @@ func (x *Execution) succeed(ctx context.Context, op plan.Op, u, old *Unit) error
 			Detail: evidence, Path: compose.Path("services", u.service),
 		}, gone)
 	}
-	u.mu.Lock()
-	u.rec.Replaces = ""
-	u.mu.Unlock()
+	u.update(func(*state.Run) { u.rec.Replaces = "" })
 	old.mu.Lock()
 	old.diverted = true
 	old.mu.Unlock()
-	u.update(func(*state.Run) {})
 	u.announce() // from here on new clients are its
 	hold := u.p.holdOf(&old.rec.Declared)
 	patience := max(hold.Drain, stopTimeout(&old.rec.Declared, x.Timeout))
@@ -190,10 +187,7 @@ func (p *Project) Supplant(ctx context.Context) error {
 			errs = append(errs, u.Remove(ctx, nil, false))
 			continue
 		}
-		u.mu.Lock()
-		u.rec.Replaces = ""
-		u.mu.Unlock()
-		u.update(func(*state.Run) {})
+		u.update(func(*state.Run) { u.rec.Replaces = "" })
 		u.announce()
 	}
 	return errors.Join(errs...)
