@@ -59,7 +59,6 @@ const (
 	WatchFailed  = "failed"  // it could not be done; the next change tries again
 	WatchPlan    = "plan"    // Text is the plan of a changed model
 	WatchNotice  = "notice"
-	WatchEnded   = "ended"
 )
 
 // WatchReport is what happened in a watch.

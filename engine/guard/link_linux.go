@@ -158,22 +158,6 @@ func (l *Link) Serving() error { return unlessGone(l.send(packet(opServing), nil
 // a client has come to the door meanwhile, a new engine starts instead.
 func (l *Link) Goodbye() error { return l.send(packet(opBye), nil) }
 
-// Exits lists the exits that have arrived and were not asked for.
-func (l *Link) Exits() []Exit {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]Exit(nil), l.exits...)
-}
-
-// ExitOf says how an orphan ended, if it has. It can be asked once: then the
-// guard forgets it.
-func (l *Link) ExitOf(pid int, start uint64) (Exit, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e, ok := l.fetch(process{pid, start})
-	return e, ok
-}
-
 // Exited returns a channel that gets the orphan's exit once it is known. The
 // caller also watches Done. A second call for the same process replaces the
 // first; Forget ends it.

@@ -131,22 +131,6 @@ func (p *Project) Republish(ctx context.Context, rec *state.Container) ([]api.Po
 	return p.Publish(ctx, &rec.Declared, rec.Number, portOwner(rec))
 }
 
-// Unpublish closes the listening sockets of s that no container of it uses.
-func (p *Project) Unpublish(s *compose.Service, numbers []int, owner string) error {
-	var errs []error
-	seen := map[string]bool{}
-	for i := range s.Ports {
-		for _, number := range numbers {
-			key := portKey(p.Name, s, i, number, owner)
-			if !seen[key] {
-				seen[key] = true
-				errs = append(errs, p.m.closePort(key))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // refreshBackends points the published ports of service at the containers
 // that run now. Where none does, connections are held.
 func (p *Project) refreshBackends(service string) {
