@@ -224,6 +224,14 @@ func (u *Unit) netnsPath() (string, error) {
 	return other.netnsPath()
 }
 
+// networkOwner is the container whose network u uses: itself, or another.
+func (u *Unit) networkOwner() (*Unit, error) {
+	if shared := sharedNetwork(&u.rec.Declared); shared != "" {
+		return u.peer(shared)
+	}
+	return u, nil
+}
+
 // peer finds the container that "service:NAME" or "container:NAME" stands for.
 func (u *Unit) peer(mode string) (*Unit, error) {
 	kind, name, _ := strings.Cut(mode, ":")

@@ -66,15 +66,8 @@ func (u *Unit) drain(ctx context.Context, limit time.Duration) {
 			ports = append(ports, uint16(p.Target))
 		}
 	}
-	owner := u
-	if mode := sharedNetwork(&rec.Declared); mode != "" {
-		peer, err := u.peer(mode)
-		if err != nil {
-			return
-		}
-		owner = peer
-	}
-	if len(ports) == 0 {
+	owner, err := u.networkOwner()
+	if err != nil || len(ports) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)

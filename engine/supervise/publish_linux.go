@@ -165,21 +165,17 @@ func (u *Unit) backends(rec *state.Container, port compose.Port) []netip.AddrPor
 	if !u.takesClients(rec) {
 		return nil
 	}
-	owner := rec
-	if mode := sharedNetwork(&rec.Declared); mode != "" {
-		peer, err := u.peer(mode)
-		if err != nil {
-			return nil
-		}
-		r := peer.Record()
-		owner = &r
+	owner, err := u.networkOwner()
+	if err != nil {
+		return nil
 	}
-	for _, a := range addrs(owner, "") {
+	at := owner.Record()
+	for _, a := range addrs(&at, "") {
 		if a.Is4() {
 			return []netip.AddrPort{netip.AddrPortFrom(a, uint16(port.Target))}
 		}
 	}
-	for _, a := range addrs(owner, "") {
+	for _, a := range addrs(&at, "") {
 		return []netip.AddrPort{netip.AddrPortFrom(a, uint16(port.Target))}
 	}
 	return nil

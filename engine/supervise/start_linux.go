@@ -196,17 +196,11 @@ func (u *Unit) namespacePath(mode, kind string) (string, error) {
 
 // nameFiles are /etc/hostname, /etc/hosts and /etc/resolv.conf.
 func (u *Unit) nameFiles(host bool) ([]container.File, error) {
-	rec := u.Record()
-	s := &rec.Declared
-	owner, box := &rec, u.sandbox
-	if mode := sharedNetwork(s); mode != "" {
-		other, err := u.peer(mode)
-		if err != nil {
-			return nil, err
-		}
-		r := other.Record()
-		owner, box = &r, other.sandbox
+	other, err := u.networkOwner()
+	if err != nil {
+		return nil, err
 	}
+	owner, box := other.Record(), other.sandbox
 	var gateway netip.Addr
 	if len(owner.Endpoints) > 0 {
 		if n, ok := u.m.Network.Lookup(owner.Endpoints[0].Network); ok {
@@ -227,7 +221,7 @@ func (u *Unit) nameFiles(host bool) ([]container.File, error) {
 	}
 	return []container.File{
 		{Path: "/etc/hostname", Data: []byte(u.hostname() + "\n"), Mode: 0o644},
-		{Path: "/etc/hosts", Data: spec.HostsFile(u.hostname(), owner.Declared.DomainName, addrs(owner, ""), extra), Mode: 0o644},
+		{Path: "/etc/hosts", Data: spec.HostsFile(u.hostname(), owner.Declared.DomainName, addrs(&owner, ""), extra), Mode: 0o644},
 		{Path: "/etc/resolv.conf", Data: resolv, Mode: 0o644},
 	}, nil
 }
