@@ -24,8 +24,6 @@ type Engine interface {
 	Build(ctx context.Context, req api.BuildRequest, emit func(api.Message)) (api.BuildResult, error)
 	Up(ctx context.Context, req api.UpRequest, emit func(api.Message)) (api.UpResult, error)
 	Restart(ctx context.Context, req api.ServiceRequest, emit func(api.Message)) (struct{}, error)
-	// Hook runs a command in a container and returns its output.
-	Hook(ctx context.Context, u *supervise.Unit, h *compose.Hook) (output string, code int, err error)
 	// PruneImage removes an image that a rebuild replaced, unless it is in use.
 	PruneImage(ctx context.Context, id string)
 	// BaseImage is what rules are derived from; false where it is not there.

@@ -171,7 +171,7 @@ func (s *Session) apply(ctx context.Context, u *supervise.Unit, withRoot func(fu
 
 // exec runs the command of a sync+exec rule.
 func (s *Session) exec(ctx context.Context, u *supervise.Unit, h *compose.Hook) error {
-	out, code, err := s.o.Engine.Hook(ctx, u, h)
+	out, code, err := u.RunHook(ctx, *h)
 	if err == nil && code == 0 {
 		if out = strings.TrimRight(out, "\n"); out != "" {
 			s.notice(u.Service(), out, "")

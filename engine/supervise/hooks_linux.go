@@ -1,10 +1,13 @@
 package supervise
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,7 +42,7 @@ func (u *Unit) runHooks(ctx context.Context, kind string, hooks []compose.Hook) 
 }
 
 func (u *Unit) runHook(ctx context.Context, c *container.Container, h compose.Hook) error {
-	proc, err := u.ProcessSpec(h.User, h.WorkingDir, setVariables(h.Environment), h.Command, false, h.Privileged)
+	cfg, err := u.execConfig(h)
 	if err != nil {
 		return err
 	}
@@ -47,17 +50,14 @@ func (u *Unit) runHook(ctx context.Context, c *container.Container, h compose.Ho
 	if err != nil {
 		return err
 	}
-	p, err := c.Exec(ctx, container.ExecConfig{Process: proc, Stdout: out.w[0], Stderr: out.w[1], Unconfined: h.Privileged})
+	cfg.Stdout, cfg.Stderr = out.w[0], out.w[1]
+	p, err := c.Exec(ctx, cfg)
 	out.closeWriters()
 	if err != nil {
 		out.drain()
 		return err
 	}
-	exit, err := p.Wait(ctx)
-	if err != nil {
-		u.m.warn(p.KillTree())
-		exit, _ = p.Wait(context.WithoutCancel(ctx))
-	}
+	exit, err := u.awaitProcess(ctx, p)
 	out.drain()
 	switch {
 	case err != nil:
@@ -68,6 +68,31 @@ func (u *Unit) runHook(ctx context.Context, c *container.Container, h compose.Ho
 	return nil
 }
 
+// mostOutput is how much of a command's output RunHook returns: its end.
+const mostOutput = 16 << 10
+
+// RunHook runs a command in the running container and returns what it prints.
+func (u *Unit) RunHook(ctx context.Context, h compose.Hook) (output string, code int, err error) {
+	c := u.Process()
+	if c == nil {
+		return "", 0, fmt.Errorf("container %s is not running", u.name)
+	}
+	var end tail
+	code, err = u.capture(ctx, c, h, func(r io.Reader) { io.Copy(&end, r) })
+	return end.buf.String(), code, err
+}
+
+// tail keeps the end of what is written to it.
+type tail struct{ buf bytes.Buffer }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.buf.Write(p)
+	if over := t.buf.Len() - mostOutput; over > 0 {
+		t.buf.Next(over)
+	}
+	return len(p), nil
+}
+
 // setVariables are the variables of m that have a value.
 func setVariables(m compose.Mapping) []string {
 	var out []string
@@ -76,6 +101,7 @@ func setVariables(m compose.Mapping) []string {
 			out = append(out, key+"="+*value)
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"devstack/compose"
 	"devstack/engine/container"
 	"devstack/engine/health"
 )
@@ -31,9 +32,13 @@ func (u *Unit) runProbe(ctx context.Context, c *container.Container, check healt
 	res := probeResult{Result: health.Result{Start: time.Now()}, Code: -1}
 	ctx, cancel := context.WithTimeout(ctx, check.Timeout)
 	defer cancel()
-	out, code, err := u.capture(ctx, c, check.Command(u.rec.Image.Config.Shell))
+	var out bytes.Buffer
+	code, err := u.capture(ctx, c, compose.Hook{Command: check.Command(u.rec.Image.Config.Shell)}, func(r io.Reader) {
+		io.Copy(&out, io.LimitReader(r, maxProbeOutput))
+		io.Copy(io.Discard, r)
+	})
 	res.End = time.Now()
-	res.Output = strings.TrimSpace(out)
+	res.Output = strings.TrimSpace(out.String())
 	res.paused = errors.Is(err, container.ErrPaused)
 	switch {
 	case ctx.Err() == context.DeadlineExceeded:
@@ -47,39 +52,51 @@ func (u *Unit) runProbe(ctx context.Context, c *container.Container, check healt
 	return res
 }
 
-// capture runs args in the container and returns the start of its output.
-func (u *Unit) capture(ctx context.Context, c *container.Container, args []string) (string, int, error) {
-	proc, err := u.ProcessSpec("", "", nil, args, false, false)
+// capture runs a command in c to its end, while read takes all that it prints.
+func (u *Unit) capture(ctx context.Context, c *container.Container, h compose.Hook, read func(io.Reader)) (code int, err error) {
+	cfg, err := u.execConfig(h)
 	if err != nil {
-		return "", 0, err
+		return 0, err
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
-		return "", 0, err
+		return 0, err
 	}
 	defer r.Close()
-	p, err := c.Exec(ctx, container.ExecConfig{Process: proc, Stdout: w, Stderr: w})
+	cfg.Stdout, cfg.Stderr = w, w
+	p, err := c.Exec(ctx, cfg)
 	w.Close()
 	if err != nil {
-		return "", 0, err
+		return 0, err
 	}
-	var out bytes.Buffer
-	read := make(chan struct{})
+	drained := make(chan struct{})
 	go func() {
-		defer close(read)
-		io.Copy(&out, io.LimitReader(r, maxProbeOutput))
-		io.Copy(io.Discard, r)
+		defer close(drained)
+		read(r)
 	}()
+	exit, err := u.awaitProcess(ctx, p)
+	// It may leave a child behind that holds the pipe: what came until its own
+	// end counts.
+	r.SetReadDeadline(DrainDeadline())
+	<-drained
+	return exit.Code, err
+}
+
+// execConfig is how a command is run in the container.
+func (u *Unit) execConfig(h compose.Hook) (container.ExecConfig, error) {
+	proc, err := u.ProcessSpec(h.User, h.WorkingDir, setVariables(h.Environment), h.Command, false, h.Privileged)
+	return container.ExecConfig{Process: proc, Unconfined: h.Privileged}, err
+}
+
+// awaitProcess waits for the end of p. When ctx ends before, p ends, too, with
+// all that it has started.
+func (u *Unit) awaitProcess(ctx context.Context, p *container.Process) (container.Exit, error) {
 	exit, err := p.Wait(ctx)
 	if err != nil {
 		u.m.warn(p.KillTree())
 		exit, _ = p.Wait(context.WithoutCancel(ctx))
 	}
-	// A probe may leave a child behind that holds the pipe: what came until
-	// the probe's own end counts.
-	r.SetReadDeadline(time.Now().Add(probeDrain))
-	<-read
-	return out.String(), exit.Code, err
+	return exit, err
 }
 
 // probeDrain bounds how long a probe's output is read after its end.
