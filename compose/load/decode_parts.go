@@ -1,6 +1,10 @@
 package load
 
-import "devstack/compose"
+import (
+	"math"
+
+	"devstack/compose"
+)
 
 func dependency(n *node) compose.Dependency {
 	d := compose.Dependency{Condition: n.str("condition"), Required: true, Extensions: extensions(n)}
@@ -227,12 +231,12 @@ func blkio(n *node) (v compose.BlkioConfig) {
 	each(n, func(key string, n *node) {
 		switch key {
 		case "weight":
-			v.Weight = uint16(i64(n))
+			v.Weight = weight(n)
 		case "weight_device":
 			v.WeightDevice = decodeList(n, func(n *node) compose.WeightDevice {
 				d := compose.WeightDevice{Path: n.str("path")}
 				if w := n.get("weight"); w != nil {
-					d.Weight = uint16(i64(w))
+					d.Weight = weight(w)
 				}
 				return d
 			})
@@ -248,6 +252,9 @@ func blkio(n *node) (v compose.BlkioConfig) {
 	})
 	return v
 }
+
+// weight is a share, 65535 for what is more than that: verify refuses it.
+func weight(n *node) uint16 { return uint16(max(0, min(i64(n), math.MaxUint16))) }
 
 func throttle(n *node) compose.ThrottleLimit {
 	t := compose.ThrottleLimit{Path: n.str("path")}

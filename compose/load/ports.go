@@ -31,6 +31,11 @@ func parsePortRange(s string) (portRange, error) {
 	return portRange{first, last}, err
 }
 
+// transport reports whether ports are of the protocol.
+func transport(protocol string) bool {
+	return protocol == "tcp" || protocol == "udp" || protocol == "sctp"
+}
+
 func parsePort(s string) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || s[0] == '+' || s[0] == '-' {
@@ -145,7 +150,7 @@ func parsePortSpec(s string) ([]portSpec, error) {
 	if target == "" {
 		return nil, fmt.Errorf("no container port in %s", quote(s))
 	}
-	if protocol != "tcp" && protocol != "udp" && protocol != "sctp" {
+	if !transport(protocol) {
 		return nil, fmt.Errorf("unknown protocol %s", quote(protocol))
 	}
 	if host != "" {

@@ -24,6 +24,7 @@ func (ld *loader) verify(p *compose.Project) {
 		v.namespaces(&s)
 		v.healthcheck(&s)
 		v.amounts(&s)
+		v.values(&s)
 		v.hostnames(&s)
 		v.mounts(&s)
 		v.requests(&s)
