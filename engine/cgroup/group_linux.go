@@ -219,28 +219,23 @@ func (g *Group) FD() int {
 	return int(g.dir.Fd())
 }
 
-// Enter moves the calling thread into the v1 groups; its next fork is born
-// there. The thread must be locked; leave moves it back. If leave fails the
-// thread must end rather than be unlocked.
-func (g *Group) Enter() (leave func() error, err error) {
-	var entered []*hierarchy
-	leave = func() error {
-		var errs []error
-		for _, h := range entered {
-			errs = append(errs, write(filepath.Join(h.own, "tasks"), "0"))
-		}
-		return errors.Join(errs...)
-	}
+// Tasks opens the files by which a thread that writes "0" to them enters the v1
+// groups. It does not matter in which namespaces it is. The caller closes them,
+// also those that come with an error.
+func (g *Group) Tasks() ([]*os.File, error) {
+	var files []*os.File
 	for _, h := range g.trees {
 		if h.v2 {
 			continue
 		}
-		if err := write(filepath.Join(h.dir+g.path, "tasks"), "0"); err != nil {
-			return nil, errors.Join(fmt.Errorf("enter cgroup %q: %w", h.dir+g.path, err), leave())
+		name := filepath.Join(h.dir+g.path, "tasks")
+		fd, err := unix.Open(name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return files, fmt.Errorf("enter cgroup %q: %w", h.dir+g.path, err)
 		}
-		entered = append(entered, h)
+		files = append(files, os.NewFile(uintptr(fd), name))
 	}
-	return leave, nil
+	return files, nil
 }
 
 // Path is the group's name below every hierarchy's root.

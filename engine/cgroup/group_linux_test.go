@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,34 +24,36 @@ func probe(t testing.TB) *Layout {
 	return l
 }
 
-// spawn starts a process in the group, as package container does.
+// spawn starts a process in the group, as package container does: it is born in
+// the v2 group, and enters those of v1 by itself.
 func spawn(t testing.TB, g *Group, args ...string) int {
 	t.Helper()
-	pid := make(chan int, 1)
-	go func() {
-		runtime.LockOSThread()
-		leave, err := g.Enter()
-		if err != nil {
-			t.Error(err)
-			pid <- 0
-			return
-		}
-		attr := &syscall.SysProcAttr{}
-		if g.FD() >= 0 {
-			attr.UseCgroupFD, attr.CgroupFD = true, g.FD()
-		}
-		p, err := syscall.ForkExec(args[0], args, &syscall.ProcAttr{Sys: attr, Files: []uintptr{0, 1, 2}})
-		if err != nil {
-			t.Error(err)
-		}
-		if err := leave(); err != nil {
-			t.Error(err)
-			return
-		}
-		runtime.UnlockOSThread()
-		pid <- p
-	}()
-	return <-pid
+	tasks, err := g.Tasks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, arrived, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	script := []string{"sh", "-c", `while [ "$1" != in ]; do echo 0 >"$1" || exit 1; shift; done; shift; exec 3>&- "$@"`, "sh"}
+	for _, f := range tasks {
+		script = append(script, f.Name())
+		f.Close()
+	}
+	attr := &syscall.SysProcAttr{}
+	if g.FD() >= 0 {
+		attr.UseCgroupFD, attr.CgroupFD = true, g.FD()
+	}
+	pid, err := syscall.ForkExec("/bin/sh", append(append(script, "in"), args...),
+		&syscall.ProcAttr{Sys: attr, Files: []uintptr{0, 1, 2, arrived.Fd()}, Env: os.Environ()})
+	arrived.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Read(make([]byte, 1)) // until the shell has let go of it
+	return pid
 }
 
 // onlyV1 is this host as if it had no unified tree.

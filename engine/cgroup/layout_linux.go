@@ -13,7 +13,6 @@ import (
 type hierarchy struct {
 	dir         string   // where it is mounted
 	controllers []string // of v1: names as in /proc/self/cgroup; of v2: those that can be enabled
-	own         string   // directory of this process's group
 	v2          bool
 }
 
@@ -25,7 +24,7 @@ type Layout struct {
 
 // Probe reads the mounted hierarchies of this process.
 func Probe() (*Layout, error) {
-	own, err := ownGroups()
+	known, err := controllers()
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +35,7 @@ func Probe() (*Layout, error) {
 	defer f.Close()
 	l := &Layout{}
 	for lines := bufio.NewScanner(f); lines.Scan(); {
-		l.addMount(lines.Text(), own)
+		l.addMount(lines.Text(), known)
 	}
 	return l, nil
 }
@@ -44,61 +43,53 @@ func Probe() (*Layout, error) {
 // addMount takes one line of mountinfo(5):
 //
 //	36 35 98:0 /root /dir rw,relatime shared:1 - cgroup cgroup rw,memory
-func (l *Layout) addMount(line string, own map[string]string) {
+func (l *Layout) addMount(line string, known map[string]bool) {
 	head, tail, ok := strings.Cut(line, " - ")
 	fields, kind := strings.Fields(head), strings.Fields(tail)
 	if !ok || len(fields) < 5 || len(kind) < 3 {
 		return
 	}
-	root, dir := fields[3], fields[4]
+	dir := fields[4]
 	switch kind[0] {
 	case "cgroup2":
 		if l.unified != nil {
 			return
 		}
-		l.unified = &hierarchy{dir: dir, v2: true, own: below(dir, root, own[""])}
+		l.unified = &hierarchy{dir: dir, v2: true}
 		b, _ := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 		l.unified.controllers = strings.Fields(string(b))
 	case "cgroup":
 		var names []string
-		path := ""
 		for _, o := range strings.Split(kind[2], ",") {
-			if p, ok := own[o]; ok && o != "" {
-				names, path = append(names, o), p
+			if known[o] && o != "" {
+				names = append(names, o)
 			}
 		}
 		if len(names) == 0 || l.byController(names[0]) != nil {
 			return
 		}
-		l.v1 = append(l.v1, &hierarchy{dir: dir, controllers: names, own: below(dir, root, path)})
+		l.v1 = append(l.v1, &hierarchy{dir: dir, controllers: names})
 	}
 }
 
-func below(dir, root, path string) string {
-	if rest, ok := strings.CutPrefix(path, root); ok {
-		path = rest
-	}
-	return filepath.Join(dir, path)
-}
-
-// ownGroups reads /proc/thread-self/cgroup: controller (or name=x, or "" for
-// the unified tree) to path.
-func ownGroups() (map[string]string, error) {
+// controllers reads the names of v1's controllers (or name=x, or "" for the
+// unified tree) from /proc/thread-self/cgroup.
+func controllers() (map[string]bool, error) {
 	b, err := os.ReadFile("/proc/thread-self/cgroup")
 	if err != nil {
 		return nil, fmt.Errorf("read own cgroups: %w", err)
 	}
-	own := map[string]string{}
+	known := map[string]bool{}
 	for line := range strings.Lines(string(b)) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(parts) != 3 {
 			continue
 		}
 		for _, name := range strings.Split(parts[1], ",") {
-			own[name] = parts[2]
+			known[name] = true
 		}
 	}
-	return own, nil
+	return known, nil
 }
 
 func (l *Layout) byController(name string) *hierarchy {

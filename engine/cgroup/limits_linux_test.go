@@ -109,7 +109,7 @@ func TestMissingControllerIsAnError(t *testing.T) {
 }
 
 func TestLayoutOfMountinfo(t *testing.T) {
-	own := map[string]string{"": "/user/x", "memory": "/docker/1/sub", "cpu": "/", "cpuacct": "/"}
+	known := map[string]bool{"": true, "memory": true, "cpu": true, "cpuacct": true}
 	l := &Layout{}
 	for _, line := range []string{
 		"36 35 0:31 /docker/1 /sys/fs/cgroup/memory rw,relatime shared:1 - cgroup cgroup rw,memory",
@@ -118,13 +118,13 @@ func TestLayoutOfMountinfo(t *testing.T) {
 		"39 35 0:34 / /proc rw - proc proc rw",
 		"malformed",
 	} {
-		l.addMount(line, own)
+		l.addMount(line, known)
 	}
 	if l.Mode() != "hybrid" || !l.Has("cpuacct") || l.Has("pids") {
 		t.Errorf("got %+v", l)
 	}
-	if got := l.byController("memory").own; got != "/sys/fs/cgroup/memory/sub" {
-		t.Errorf("own group: %s", got)
+	if got := l.byController("memory").dir; got != "/sys/fs/cgroup/memory" {
+		t.Errorf("memory is at %s", got)
 	}
 	if l.tracker() != l.unified {
 		t.Error("the unified tree should track")

@@ -22,7 +22,7 @@ func (rt *Runtime) compile(c Config, g *cgroup.Group) (*child.Program, error) {
 		return nil, err
 	}
 	p := &child.Program{
-		Name: c.ID, Target: -1, Init: c.Init, Fork: c.Init,
+		Name: c.ID, Target: -1, Init: c.Init,
 		Propagate: unix.MS_REC | unix.MS_PRIVATE,
 	}
 	var err error
@@ -112,7 +112,7 @@ func compileNamespaces(p *child.Program, s *specs.Spec) error {
 		case n.Path != "":
 			p.Joins = append(p.Joins, child.Join{Path: n.Path, Flag: flag})
 			p.Fork = p.Fork || flag == unix.CLONE_NEWPID
-		case flag != unix.CLONE_NEWPID || p.Init: // else it comes with the clone
+		case flag != unix.CLONE_NEWPID: // which comes with the clone
 			p.Unshare |= flag
 		}
 		seen |= flag

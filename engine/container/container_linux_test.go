@@ -34,6 +34,9 @@ func newBox(t *testing.T) *box {
 	if b.rt, err = NewRuntime(Options{CgroupRoot: "devstack-" + randomHex(3), Exe: staticChild(t)}); err != nil {
 		t.Fatal(err)
 	}
+	if err := b.rt.nursery.ready(); err != nil { // it is not left behind by a container
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := b.rt.Sweep(context.Background(), func(string) bool { return false }); err != nil {
 			t.Error(err)

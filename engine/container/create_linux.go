@@ -74,7 +74,7 @@ func (k *Container) bear(ctx context.Context, c Config) (err error) {
 	}
 	n, err := k.rt.bear(ctx, birth{
 		program: program, group: k.group, stdio: [3]*os.File{c.Stdin, c.Stdout, c.Stderr},
-		root: root.wait, newPID: !c.Init && makesPID(c.Spec),
+		root: root.wait, newPID: makesPID(c.Spec),
 	})
 	if err != nil {
 		return err

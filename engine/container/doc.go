@@ -5,7 +5,7 @@
 //	  spec -> child.Program
 //	  cgroup made, limits set
 //	  overlay mounted, detached
-//	  clone3 into the cgroup -------> new pid namespace
+//	  order to the nursery ---------> clone3 into the cgroup, new pid namespace
 //	  program through a socket -----> other namespaces, mounts, /dev, pivot_root,
 //	                                  identity
 //	  <------------------------------ ready: OCI "created"
@@ -15,8 +15,8 @@
 // The root filesystem is never in the host's mount table: it is a detached mount
 // (fsopen, fsmount) that the child attaches in a mount namespace of its own.
 //
-// The child is this program, executed from a read-only overlay of its own file
-// (or a sealed memfd), so that no container can write to the engine's binary
+// Children are forks of one process, the nursery. It is this program, executed
+// from a read-only overlay of its own file (or a sealed memfd), so that no container can write to the engine's binary
 // through /proc/PID/exe (CVE-2019-5736).
 //
 // Waiting costs no thread: a pidfd in Go's netpoller. Nothing here polls.

@@ -16,7 +16,7 @@ import (
 // a process of ours enters a container nor where our reaper stays.
 func TestCVE_2019_5736(t *testing.T) {
 	b := newBox(t)
-	fd, err := unix.Open(fdPath(b.rt.exe), unix.O_WRONLY, 0)
+	fd, err := unix.Open(fdPath(b.rt.nursery.exe), unix.O_WRONLY, 0)
 	if err == nil {
 		unix.Close(fd)
 		t.Error("the child's executable can be opened for writing")
@@ -310,7 +310,7 @@ func TestEnteringProcessIsNotDumpable(t *testing.T) {
 	text = text[:strings.LastIndexByte(text, '\n')+1] // the last line may be cut short
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
-		if line != "" && !strings.HasSuffix(line, filepath.Base(b.rt.exe.Name())) && !strings.Contains(line, "memfd") {
+		if line != "" && !strings.HasSuffix(line, filepath.Base(b.rt.nursery.exe.Name())) && !strings.Contains(line, "memfd") {
 			t.Errorf("seen: %s", line)
 		}
 	}

@@ -23,7 +23,7 @@ const joined = unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.C
 
 // Exec starts a process in the running container:
 //
-//	engine -- clone3, into the cgroup --> first half: outside, not traceable
+//	nursery - clone3, into the cgroup --> first half: outside, not traceable
 //	                                        setns(pidfd, all namespaces)
 //	                                        clone(CLONE_PARENT)
 //	engine <------- pid ----------------- second half: inside, our child

@@ -16,9 +16,8 @@ import (
 type Runtime struct {
 	root   string // "/devstack-<tag>"
 	layout *cgroup.Layout
-	exe    *os.File // protected copy of this program
-	null   *os.File
 
+	nursery nursery
 	filters seccomp.Compiler
 }
 
@@ -37,7 +36,7 @@ func NewRuntime(o Options) (*Runtime, error) {
 		exe.Close()
 		return nil, err
 	}
-	return &Runtime{root: "/" + o.CgroupRoot, layout: layout, exe: exe, null: null}, nil
+	return &Runtime{root: "/" + o.CgroupRoot, layout: layout, nursery: nursery{exe: exe, null: null}}, nil
 }
 
 // Lacks tells which limits this host cannot hold and leaves out; an error is
@@ -46,8 +45,9 @@ func (rt *Runtime) Lacks(res *specs.LinuxResources) ([]string, error) { return r
 
 // Close releases the runtime's descriptors. Containers go on running.
 func (rt *Runtime) Close() error {
-	rt.null.Close()
-	return rt.exe.Close()
+	rt.nursery.close()
+	rt.nursery.null.Close()
+	return rt.nursery.exe.Close()
 }
 
 // Sweep removes cgroups below our root whose container is not kept, with what

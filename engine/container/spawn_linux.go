@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
-	"syscall"
 	"time"
 
 	"devstack/engine/cgroup"
@@ -39,23 +37,11 @@ type newborn struct {
 // bear starts a child and brings it to readiness. On error nothing of it is
 // left.
 func (rt *Runtime) bear(ctx context.Context, b birth) (*newborn, error) {
-	w, theirs, err := newWire()
+	n, err := rt.nursery.fork(b)
 	if err != nil {
 		return nil, err
 	}
-	pid, pidfd, err := rt.fork(b, theirs)
-	theirs.Close()
-	if err != nil {
-		w.close()
-		return nil, err
-	}
-	p, err := newProcess(pid, pidfd, true)
-	if err != nil {
-		w.close()
-		return nil, err
-	}
-	n := &newborn{process: p, wire: w, forks: b.program.Fork}
-	stop := w.within(ctx)
+	stop := n.wire.within(ctx)
 	defer stop()
 	if err := n.raise(b); err != nil {
 		stop()
@@ -70,16 +56,21 @@ func (rt *Runtime) bear(ctx context.Context, b birth) (*newborn, error) {
 
 // raise sends the program and follows the child until it is ready.
 func (n *newborn) raise(b birth) error {
-	var root *os.File
+	var fds []int
 	if b.root != nil {
-		var err error
-		if root, err = b.root(); err != nil {
+		root, err := b.root()
+		if err != nil {
 			return err
 		}
+		fd, err := number(root)
+		if err != nil {
+			return err
+		}
+		fds = append(fds, fd)
 	}
 	// A child that fails early closes the socket while we write; its fault says
 	// more than EPIPE.
-	werr := n.wire.send(b.program.Encode(), root)
+	werr := n.wire.send(b.program.Encode(), fds...)
 	for {
 		kind, body, fd, err := n.wire.next()
 		switch {
@@ -107,22 +98,30 @@ func (n *newborn) follow(body []byte) error {
 	if !ok {
 		return errors.New("read from child: malformed pid")
 	}
-	// Our child, and not reaped: the pid cannot be anybody else's.
-	pidfd, err := unix.PidfdOpen(pid, 0)
-	var second *process
-	if err == nil {
-		second, err = newProcess(pid, pidfd, true)
-	}
 	n.forks = false
+	first := n.process
+	if err := n.adopt(pid); err != nil {
+		return err
+	}
+	first.watch(nil)
+	first.close()
+	return nil
+}
+
+// adopt makes pid the process. It is our child, and not reaped: the pid cannot
+// be anybody else's.
+func (n *newborn) adopt(pid int) error {
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	var p *process
+	if err == nil {
+		p, err = newProcess(pid, pidfd, true)
+	}
 	if err != nil {
 		unix.Kill(pid, unix.SIGKILL)
 		reap(unix.P_PID, pid)
 		return fmt.Errorf("watch process %d: %w", pid, err)
 	}
-	first := n.process
-	first.watch(nil)
-	first.close()
-	n.process = second
+	n.process = p
 	return nil
 }
 
@@ -158,11 +157,11 @@ func (n *newborn) discard() {
 }
 
 // reap waits for a child that was killed, if it is there.
-func reap(kind, id int) {
+func reap(kind, id int) error {
 	for {
 		err := unix.Waitid(kind, id, nil, unix.WEXITED, nil)
 		if !errors.Is(err, unix.EINTR) {
-			return
+			return err
 		}
 	}
 }
@@ -184,76 +183,12 @@ func (n *newborn) start(ctx context.Context) error {
 	return err
 }
 
-// fork clones the child into its cgroups. For those of v1 the forking thread
-// has to visit them, so it is a thread of its own: if it cannot come back, it
-// ends.
-func (rt *Runtime) fork(b birth, socket *os.File) (pid, pidfd int, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		leave := func() error { return nil }
-		if b.group != nil {
-			if leave, err = b.group.Enter(); err != nil {
-				return
-			}
-		}
-		pid, pidfd, err = rt.forkHere(b, socket)
-		if leave() == nil {
-			runtime.UnlockOSThread()
-		}
-	}()
-	<-done
-	return pid, pidfd, err
-}
-
-func (rt *Runtime) forkHere(b birth, socket *os.File) (pid, pidfd int, err error) {
-	files := make([]uintptr, 0, child.FDTarget+1)
-	for _, f := range b.stdio {
-		if f == nil {
-			f = rt.null
-		}
-		files = append(files, f.Fd())
-	}
-	files = append(files, socket.Fd(), rt.exe.Fd())
-	if b.target != nil {
-		fd, err := number(b.target)
-		if err != nil {
-			return 0, -1, err
-		}
-		files = append(files, fd)
-	}
-	attr := &syscall.SysProcAttr{PidFD: &pidfd}
-	if b.newPID {
-		attr.Cloneflags = unix.CLONE_NEWPID
-	}
-	if b.group != nil && b.group.FD() >= 0 {
-		attr.UseCgroupFD, attr.CgroupFD = true, b.group.FD()
-	}
-	// By then the child's descriptors are in their places.
-	exe := fmt.Sprintf("/proc/self/fd/%d", child.FDExe)
-	pid, err = syscall.ForkExec(exe, []string{"devstack", "child"}, &syscall.ProcAttr{
-		Dir: "/", Env: childEnv(), Files: files, Sys: attr,
-	})
-	runtime.KeepAlive(b)
-	if err != nil {
-		return 0, -1, fmt.Errorf("start child: %w", err)
-	}
-	return pid, pidfd, nil
-}
-
-// childEnv makes Go's runtime small: no collector, one processor, no signals to
-// itself.
-func childEnv() []string {
-	return []string{child.Door + "=" + child.DoorRun, "GOGC=off", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1"}
-}
-
 // number is f.Fd() without taking f out of non-blocking mode.
-func number(f *os.File) (fd uintptr, err error) {
+func number(f *os.File) (fd int, err error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return 0, err
 	}
-	err = conn.Control(func(n uintptr) { fd = n })
+	err = conn.Control(func(n uintptr) { fd = int(n) })
 	return fd, err
 }

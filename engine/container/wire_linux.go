@@ -61,14 +61,10 @@ func (w *wire) write(b []byte) error {
 	return err
 }
 
-// send writes b; f, if there is one, goes with the first byte.
-func (w *wire) send(b []byte, f *os.File) error {
-	if f == nil {
+// send writes b; descriptors, if there are any, go with the first byte.
+func (w *wire) send(b []byte, fds ...int) error {
+	if len(fds) == 0 {
 		return w.write(b)
-	}
-	fd, err := number(f)
-	if err != nil {
-		return err
 	}
 	conn, err := w.f.SyscallConn()
 	if err != nil {
@@ -76,11 +72,14 @@ func (w *wire) send(b []byte, f *os.File) error {
 	}
 	var serr error
 	err = conn.Write(func(to uintptr) bool {
-		serr = unix.Sendmsg(int(to), b[:1], unix.UnixRights(int(fd)), nil, unix.MSG_NOSIGNAL)
+		serr = unix.Sendmsg(int(to), b[:1], unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL)
 		return !errors.Is(serr, unix.EAGAIN)
 	})
 	if err = errors.Join(err, serr); err != nil {
 		return fmt.Errorf("write to child: %w", err)
+	}
+	if len(b) == 1 {
+		return nil
 	}
 	return w.write(b[1:])
 }

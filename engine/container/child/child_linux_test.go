@@ -18,7 +18,7 @@ func TestNumbers(t *testing.T) {
 	for name, pair := range map[string][2]int{
 		"open_tree": {sysOpenTree, unix.SYS_OPEN_TREE}, "move_mount": {sysMoveMount, unix.SYS_MOVE_MOUNT},
 		"fsopen": {sysFsopen, unix.SYS_FSOPEN}, "fsconfig": {sysFsconfig, unix.SYS_FSCONFIG}, "fsmount": {sysFsmount, unix.SYS_FSMOUNT},
-		"close_range": {sysCloseRange, unix.SYS_CLOSE_RANGE}, "openat2": {sysOpenat2, unix.SYS_OPENAT2},
+		"clone3": {sysClone3, unix.SYS_CLONE3}, "close_range": {sysCloseRange, unix.SYS_CLOSE_RANGE}, "openat2": {sysOpenat2, unix.SYS_OPENAT2},
 		"mount_setattr": {sysMountSetattr, unix.SYS_MOUNT_SETATTR}, "setns": {sysSetns, unix.SYS_SETNS},
 		"PR_SET_CHILD_SUBREAPER": {prSetChildSubreaper, unix.PR_SET_CHILD_SUBREAPER}, "seccomp": {sysSeccomp, unix.SYS_SECCOMP},
 		"AT_FDCWD": {atFDCWD, unix.AT_FDCWD}, "AT_EMPTY_PATH": {atEmptyPath, unix.AT_EMPTY_PATH}, "AT_RECURSIVE": {atRecursive, unix.AT_RECURSIVE},

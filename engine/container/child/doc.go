@@ -2,14 +2,21 @@
 // namespaces: the same binary, executed again, which turns a flat Program into
 // a root filesystem, an identity and an execve(2).
 //
+// # Why it is forked
+//
+// A Go process costs more to start, and to end, than a container: threads, page
+// faults, an address space for each. So the binary is executed once, becomes a
+// process of one thread, the nursery, and is forked for each child
+// (nursery_linux.go). It goes with the engine.
+//
 // # Why it acts in init
 //
-// Package initialisation is what a process start costs (a binary with netlink,
-// a registry client and a DNS library spends 2-10 ms there), and every
-// container pays it once. Go initialises packages whose dependencies are ready
-// in order of their import path, so a package that imports nothing but syscall
-// is reached after a fraction of a millisecond, before encoding/json, net or
-// anything under github.com. That is why this package
+// Package initialisation is most of what a process start costs: a binary with
+// netlink, a registry client and a DNS library spends 2-10 ms there. Go
+// initialises packages whose dependencies are ready in order of their import
+// path, so a package that imports nothing but syscall is reached after a
+// fraction of a millisecond, before encoding/json, net or anything under
+// github.com. That is why this package
 //
 //   - acts in its own init, the one exception to the rule against init;
 //   - imports only syscall and unsafe: not os, not golang.org/x/sys/unix (both
@@ -23,7 +30,7 @@
 //
 // # Protocol
 //
-// One stream socket, descriptor 3:
+// One stream socket for each child, descriptor 3:
 //
 //	parent                                child
 //	  | -- length (+ root), Program -------> |

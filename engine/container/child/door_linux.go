@@ -7,16 +7,15 @@ import (
 
 func init() {
 	if mode, _ := syscall.Getenv(Door); mode == DoorRun {
-		run()
+		if nursery() {
+			run()
+		}
+		exit(ExitUntold)
 	}
 }
 
 // run is the whole life of the child; it ends in execve or exit.
 func run() {
-	// Nobody in a container that we are about to join may trace us or look
-	// into our descriptors (CVE-2016-9962). execve sets it back.
-	raw(syscall.SYS_PRCTL, prSetDumpable, 0, 0, 0, 0)
-	raw(syscall.SYS_UMASK, 0) // modes of mount points and nodes are what we say
 	var p Program
 	if !receive(&p) {
 		exit(ExitUntold)
@@ -147,9 +146,9 @@ func namespaces(p *Program) *Fault {
 	return nil
 }
 
-// rebirth forks, because a pid namespace that is joined or unshared holds for
-// children only, and because a reaper must be a process of one thread. The engine stays the parent (CLONE_PARENT), learns the pid from us and
-// reaps the first half. The second half waits until the pid is on the socket:
+// rebirth forks, because a pid namespace that is joined holds for children only,
+// and because the nursery must be a process of one thread. The engine stays the
+// parent (CLONE_PARENT), learns the pid from us and reaps the first half. The second half waits until the pid is on the socket:
 // its own messages must come after, or nobody would know whom to reap, and a
 // process that nobody reaps keeps its pid namespace from ending.
 //
@@ -181,9 +180,10 @@ func rebirth() *Fault {
 		closeFD(int(known[0]))
 		return nil
 	}
-	if send(MsgPID, func(c *codec) { c.int(&pid) }, -1) == nil {
-		write(int(known[1]), []byte{1})
+	if send(MsgPID, func(c *codec) { c.int(&pid) }, -1) != nil {
+		exit(ExitUntold)
 	}
+	write(int(known[1]), []byte{1})
 	exit(0)
 	return nil
 }

@@ -1,18 +1,31 @@
 package child
 
-// Door is the environment variable that turns this binary into the child; its
-// value is DoorRun. Its argv is "devstack child" for those who look at ps.
+// Door is the environment variable that turns this binary into the nursery of
+// children; its value is DoorRun. Its argv is "devstack child" for those who
+// look at ps.
 const (
 	Door    = "_DEVSTACK_CHILD"
 	DoorRun = "run"
 )
 
-// Descriptors that the parent hands over at fixed places.
+// Descriptors at fixed places.
 const (
 	FDSocket = 3
-	FDExe    = 4 // the protected binary, which is executed by this number
-	FDTarget = 5 // Program.Target: pidfd of the container to enter
+	FDExe    = 4 // of the nursery: the protected binary, which is executed by this number
+	FDTarget = 5 // of a child: Program.Target, pidfd of the container to enter
 )
+
+// Flags of an order to the nursery, which is this one byte. With it come the
+// standard descriptors, the child's socket, those that the flags announce, and
+// the tasks files of v1 groups to enter.
+const (
+	OrderNewPID = 1 << iota // the child begins a pid namespace
+	OrderTarget             // a descriptor for FDTarget
+	OrderCgroup             // the directory of the v2 group to be born in
+)
+
+// MostOrderFDs is how many descriptors come with an order at most.
+const MostOrderFDs = 32
 
 // Program is a container's birth (or a process's entry into a running one)
 // compiled to plain values. -1 stands for an absent descriptor.
@@ -24,7 +37,7 @@ type Program struct {
 	TargetNS  int    // CLONE_NEW* flags to enter of it
 	Joins     []Join // by path, in order
 	Unshare   int    // CLONE_NEW* flags to make
-	Fork      bool   // to be in the pid namespace that was joined or made
+	Fork      bool   // to be in the pid namespace that was joined
 	Propagate int    // MS_* of the whole tree before anything is attached
 
 	// Root filesystem; empty for exec.

@@ -7,14 +7,14 @@ import (
 
 // A container with init: true has our reaper as pid 1.
 //
-//	first half: unshare(pid), fork -> pid 1: setup ... fork -> confine, execve
-//	                                  confine, close all,      (the service)
-//	                                  forward signals, reap,
-//	                                  exit as the service did
+//	nursery: clone(pid) -> pid 1: setup ... fork -> confine, execve
+//	                              confine, close all,      (the service)
+//	                              forward signals, reap,
+//	                              exit as the service did
 //
-// Pid 1 is a fork of a Go process in which only the forking thread exists: no
-// thread of the runtime keeps our privileges (capabilities and filters belong to
-// threads) or takes a signal away, and all are blocked. It makes raw system
+// Pid 1 has one thread only, as all that comes from the nursery: no thread of
+// the runtime keeps our privileges (capabilities and filters belong to threads)
+// or takes a signal away, and all are blocked. It makes raw system
 // calls only and never executes anything, so it costs no second start.
 
 // underReaper starts the service and becomes the reaper. It returns only in the

@@ -14,6 +14,7 @@ const (
 	sysFsopen       = 430
 	sysFsconfig     = 431
 	sysFsmount      = 432
+	sysClone3       = 435
 	sysCloseRange   = 436
 	sysOpenat2      = 437
 	sysMountSetattr = 442
@@ -121,7 +122,7 @@ func openat(dir int, path string, flags int, mode uint32) (int, syscall.Errno) {
 	}
 }
 
-func closeFD(fd int) { raw(syscall.SYS_CLOSE, fdArg(fd)) }
+func closeFD(fd int) { syscall.RawSyscall(syscall.SYS_CLOSE, fdArg(fd), 0, 0) }
 
 func mkdirat(dir int, name string, mode uint32) syscall.Errno {
 	_, _, e := syscall.RawSyscall(syscall.SYS_MKDIRAT, fdArg(dir), uintptr(unsafe.Pointer(cstr(name))), uintptr(mode))
