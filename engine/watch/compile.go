@@ -206,7 +206,7 @@ func (x *Rule) target(p string) string {
 	if !x.Syncs() {
 		return ""
 	}
-	rel, ok := below(x.scope.base, p)
+	rel, ok := Below(x.scope.base, p)
 	if !ok {
 		return ""
 	}
@@ -260,7 +260,7 @@ func bound(s *compose.Service, source, target string) string {
 		if m.Type != compose.MountBind {
 			continue
 		}
-		rel, ok := below(filepath.Clean(m.Source), source)
+		rel, ok := Below(filepath.Clean(m.Source), source)
 		if ok && path.Join(m.Target, rel) == target {
 			return m.Source + ":" + m.Target
 		}

@@ -31,7 +31,7 @@ func (r *Rules) Explain(path string) Explanation {
 	}
 	real := r.links.resolve(path)
 	for _, s := range r.scopes() {
-		if rel, ok := below(r.links.resolve(s.base), real); ok {
+		if rel, ok := Below(r.links.resolve(s.base), real); ok {
 			return r.explain(filepath.Join(s.base, filepath.FromSlash(rel)))
 		}
 	}
@@ -54,7 +54,7 @@ func (r *Rules) explain(path string) Explanation {
 }
 
 func (x *Rule) why(v verdict, set *patterns, path string) string {
-	rel, _ := below(x.scope.base, path)
+	rel, _ := Below(x.scope.base, path)
 	switch v {
 	case notGlobbed:
 		return "does not match " + x.Path
@@ -69,7 +69,7 @@ func (x *Rule) why(v verdict, set *patterns, path string) string {
 	case muted:
 		return "is part of a feedback loop: the service writes it itself"
 	case ignored:
-		rel, _ := below(set.root, path)
+		rel, _ := Below(set.root, path)
 		return fmt.Sprintf("is ignored by %s: %s", set.name, set.cause(rel))
 	}
 	why := "is " + x.Path

@@ -43,7 +43,7 @@ func (l likeness) rounds(limit int) int {
 
 // covers says whether a path, or what it is in, is in the set.
 func (l likeness) covers(path string) bool {
-	rel, ok := below(l.dir, path)
+	rel, ok := Below(l.dir, path)
 	if !ok || rel == "" {
 		return false
 	}

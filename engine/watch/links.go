@@ -47,13 +47,13 @@ func (l *links) resolve(path string) string {
 
 // holds says whether path is in dir, and no link below dir leads to it.
 func (l *links) holds(dir, path string) bool {
-	rel, ok := below(dir, path)
+	rel, ok := Below(dir, path)
 	return ok && l.resolve(path) == filepath.Join(l.resolve(dir), filepath.FromSlash(rel))
 }
 
 // through is the first link below dir on the way to path; "" if there is none.
 func (l *links) through(dir, path string) string {
-	rel, ok := below(dir, path)
+	rel, ok := Below(dir, path)
 	if !ok || l.holds(dir, path) {
 		return ""
 	}

@@ -153,7 +153,7 @@ func (d *Detector) path(path, service string, a action, at time.Time, seen map[l
 func (d *Detector) writer(path, service string) string {
 	writer := ""
 	for _, w := range d.binds {
-		if _, ok := below(w.source, path); ok && (writer == "" || w.service == service) {
+		if _, ok := Below(w.source, path); ok && (writer == "" || w.service == service) {
 			writer = w.service
 		}
 	}

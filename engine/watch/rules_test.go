@@ -125,7 +125,7 @@ func TestMatch(t *testing.T) {
 			}
 			for _, root := range r.Roots() {
 				for p, want := range c.want {
-					if rel, ok := below(root.Path, p); ok && rel != "" && want != "" {
+					if rel, ok := Below(root.Path, p); ok && rel != "" && want != "" {
 						if skipped(root, rel) {
 							t.Errorf("%s is not watched", p)
 						}
@@ -187,7 +187,7 @@ func TestLinks(t *testing.T) {
 	o := world()
 	o.EvalSymlinks = func(p string) (string, error) {
 		for link, to := range map[string]string{"/p/link": "/data", "/p/.env": "/secret/env", "/p": "/p", "/home": "/p"} {
-			if rel, ok := below(link, p); ok && (link != "/p" || !strings.HasPrefix(rel, "link") && rel != ".env") {
+			if rel, ok := Below(link, p); ok && (link != "/p" || !strings.HasPrefix(rel, "link") && rel != ".env") {
 				return path.Join(to, rel), nil
 			}
 		}
@@ -537,7 +537,7 @@ func FuzzScope(f *testing.F) {
 				t.Errorf("%s goes to %s", p, h.Target)
 			}
 			for _, root := range r.Roots() {
-				if rel, ok := below(root.Path, p); ok && rel != "" && skipped(root, rel) {
+				if rel, ok := Below(root.Path, p); ok && rel != "" && skipped(root, rel) {
 					t.Errorf("%s matches and is not watched", p)
 				}
 			}

@@ -49,7 +49,7 @@ const (
 
 // judge says whether the rule is about a path, and which patterns ignore it.
 func (s *scope) judge(p string) (verdict, *patterns) {
-	rel, ok := below(s.base, p)
+	rel, ok := Below(s.base, p)
 	if !ok || s.behind(p) {
 		return outside, nil
 	}
@@ -67,7 +67,7 @@ func (s *scope) judge(p string) (verdict, *patterns) {
 		return muted, nil
 	}
 	for _, set := range s.ignores {
-		if rel, ok := below(set.root, p); ok && rel != "" && set.lookup.match(rel) {
+		if rel, ok := Below(set.root, p); ok && rel != "" && set.lookup.match(rel) {
 			return ignored, set
 		}
 	}
@@ -78,7 +78,7 @@ func (s *scope) judge(p string) (verdict, *patterns) {
 // that the rule is about.
 func (s *scope) behind(p string) bool {
 	for _, link := range s.links {
-		if rel, ok := below(link, p); ok && rel != "" {
+		if rel, ok := Below(link, p); ok && rel != "" {
 			return true
 		}
 	}
@@ -92,10 +92,10 @@ func (s *scope) wants(p string, dir bool) bool {
 		v, _ := s.judge(p)
 		return v == matched
 	}
-	if _, ok := below(p, s.base); ok {
+	if _, ok := Below(p, s.base); ok {
 		return true // leads to the base, or is it
 	}
-	rel, ok := below(s.base, p)
+	rel, ok := Below(s.base, p)
 	if !ok || ephemeral(rel) {
 		return false
 	}
@@ -103,7 +103,7 @@ func (s *scope) wants(p string, dir bool) bool {
 		return false
 	}
 	for _, set := range s.ignores {
-		if rel, ok := below(set.root, p); ok && rel != "" && set.lookup.match(rel) && !set.lookup.m.MayHold(rel) {
+		if rel, ok := Below(set.root, p); ok && rel != "" && set.lookup.match(rel) && !set.lookup.m.MayHold(rel) {
 			return false
 		}
 	}
@@ -124,8 +124,8 @@ func (s *scope) mayGlob(rel string) bool {
 	return true
 }
 
-// below gives p relative to root with "/", "" for root itself.
-func below(root, p string) (string, bool) {
+// Below gives p relative to root with "/", "" for root itself.
+func Below(root, p string) (string, bool) {
 	if !strings.HasPrefix(p, root) {
 		return "", false
 	}
@@ -205,7 +205,7 @@ func relative(root, p string) string {
 		not, p = "!", p[1:]
 	}
 	if filepath.IsAbs(p) {
-		if rel, ok := below(root, filepath.Clean(p)); ok && rel != "" {
+		if rel, ok := Below(root, filepath.Clean(p)); ok && rel != "" {
 			p = rel
 		}
 	}

@@ -3,8 +3,8 @@ package notify
 import (
 	"errors"
 	"maps"
+	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -39,10 +39,8 @@ func (w *Watcher) absorb(now time.Time) (wait, written time.Duration) {
 	for _, p := range paths {
 		if w.dirty[p].deep {
 			w.each(p, func(r *root, rel string) {
-				if parent, name := r.parent(rel); parent != nil && rel != "" {
-					if d := parent.child(name); d != nil {
-						w.scan.drop(r, rel, d)
-					}
+				if d := r.dir(rel); d != nil && rel != "" {
+					w.scan.drop(r, rel, d)
 				}
 			})
 		}
@@ -112,7 +110,7 @@ func (w *Watcher) locate(r *root, deep bool) {
 		case moved:
 			dir := p.real
 			if p.kind != watch.Dir {
-				dir = parentOf(dir)
+				dir = filepath.Dir(dir)
 			}
 			r.gitLock = gitLock(dir)
 			w.scan.look(r, "", true, patience{})
@@ -126,8 +124,6 @@ func (w *Watcher) locate(r *root, deep bool) {
 		return
 	}
 }
-
-func parentOf(path string) string { return path[:max(strings.LastIndexByte(path, '/'), 1)] }
 
 // anchor watches the directories that decide where a root is, and says whether
 // one of them is new.

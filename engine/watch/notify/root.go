@@ -36,19 +36,10 @@ type fileID struct{ dev, ino uint64 }
 
 // rel is a path of the index for one of the file system.
 func (r *root) rel(real string) (string, bool) {
-	if r.real == "" || !strings.HasPrefix(real, r.real) {
+	if r.real == "" {
 		return "", false
 	}
-	rest := real[len(r.real):]
-	switch {
-	case rest == "":
-		return "", true
-	case rest[0] == filepath.Separator:
-		return filepath.ToSlash(rest[1:]), true
-	case strings.HasSuffix(r.real, string(filepath.Separator)):
-		return filepath.ToSlash(rest), true
-	}
-	return "", false
+	return watch.Below(r.real, real)
 }
 
 // at is the path of the file system for one of the index.

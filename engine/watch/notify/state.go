@@ -98,7 +98,7 @@ func restore(roots []*root, rec record) {
 			}
 			continue
 		}
-		rel, ok := (&root{real: r.Path}).rel(rec.path)
+		rel, ok := watch.Below(r.Path, rec.path)
 		if !ok {
 			continue
 		}
