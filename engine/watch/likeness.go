@@ -34,11 +34,11 @@ func likenesses(path string) []likeness {
 }
 
 // rounds is how many rounds in a row are suspect.
-func (l likeness) rounds(limit int) int {
+func (l likeness) rounds() int {
 	if l.kind == anyIn {
-		return 2 * limit
+		return 2 * suspectAfter
 	}
-	return limit
+	return suspectAfter
 }
 
 // covers says whether a path, or what it is in, is in the set.

@@ -14,18 +14,12 @@ import (
 // it. Only what a service can write on the host counts: paths below writable
 // bind mounts. It is a function of what it is told; times are the caller's.
 //
-//	change, action, change, action, ...   Limit times in a row: suspect
+//	change, action, change, action, ...   five times in a row: suspect
 //	suspect: the action is held back      a change all the same: somebody edits
 //	                                      silence: the action; a change: a loop
 //
 // So somebody whose editor saves while he types is not taken for a loop.
 type Detector struct {
-	// Limit is how many times in a row are suspect; 0 is 5.
-	Limit int
-	// Grace is how long after the end of an action a change is taken for its
-	// result; 0 is 1 s. An action that took longer has twice its duration.
-	Grace time.Duration
-
 	binds   []writable
 	actions map[string]action
 	streaks map[streakID]*streak
@@ -49,6 +43,14 @@ type streak struct {
 	last    time.Time // begin of the action that was counted last
 	suspect bool
 }
+
+const (
+	// suspectAfter is how many times in a row are suspect.
+	suspectAfter = 5
+	// leastGrace is how long after the end of an action a change is taken for
+	// its result. An action that took longer has twice its duration.
+	leastGrace = time.Second
+)
 
 // Loop is a feedback loop that was found.
 type Loop struct {
@@ -136,14 +138,14 @@ func (d *Detector) path(path, service string, a action, at time.Time, seen map[l
 			s = &streak{}
 			d.streaks[id] = s
 		}
-		switch n := d.count(s, a, at, what.rounds(d.limit())); {
+		switch n := s.count(a, at, what.rounds()); {
 		case n > 0:
 			l := Loop{Path: what.String(), Service: service, Writer: writer, Times: n, what: what}
 			if !slices.ContainsFunc(out.Loops, func(o Loop) bool { return o.Service == service && o.what.covers(path) }) {
 				out.Loops = append(out.Loops, l)
 			}
 		case s.suspect:
-			out.Hold[service] = d.grace(a) + d.grace(a)/2
+			out.Hold[service] = a.grace() * 3 / 2
 		}
 	}
 }
@@ -161,8 +163,8 @@ func (d *Detector) writer(path, service string) string {
 }
 
 // count adds a change to a streak, and gives its length once it is a loop.
-func (d *Detector) count(s *streak, a action, at time.Time, limit int) int {
-	switch follows := d.follows(a, at); {
+func (s *streak) count(a action, at time.Time, limit int) int {
+	switch follows := a.follows(at); {
 	case s.suspect && !follows:
 		*s = streak{n: -limit} // nothing was done, and it changed: not by the service
 	case !follows:
@@ -178,27 +180,16 @@ func (d *Detector) count(s *streak, a action, at time.Time, limit int) int {
 	return 0
 }
 
-func (d *Detector) limit() int {
-	if d.Limit == 0 {
-		return 5
-	}
-	return d.Limit
-}
-
-func (d *Detector) grace(a action) time.Duration {
-	grace := d.Grace
-	if grace == 0 {
-		grace = time.Second
-	}
+func (a action) grace() time.Duration {
 	if a.ended.IsZero() {
-		return grace
+		return leastGrace
 	}
-	return max(grace, 2*a.ended.Sub(a.begun))
+	return max(leastGrace, 2*a.ended.Sub(a.begun))
 }
 
-// follows says whether a change may be the result of an action.
-func (d *Detector) follows(a action, at time.Time) bool {
-	return !at.Before(a.begun) && (a.ended.IsZero() || at.Sub(a.ended) <= d.grace(a))
+// follows says whether a change may be the result of the action.
+func (a action) follows(at time.Time) bool {
+	return !at.Before(a.begun) && (a.ended.IsZero() || at.Sub(a.ended) <= a.grace())
 }
 
 // forget drops streaks that ended long ago: services may write under ever new
