@@ -64,7 +64,7 @@ func (c *compiler) service(name string, s *compose.Service) {
 	for i, d := range c.derived(name, s) {
 		r := &Rule{
 			Service: name, Index: n + i, Path: d.Path, Action: d.Action, Target: d.Target, Derived: d.From,
-			Pos: c.p.Pos("services", name, "x-devstack", "watch"),
+			Pos: c.p.Pos("services", name, compose.ExtensionKey, "watch"),
 		}
 		r.perm = c.perm(s, d.Mode)
 		c.add(r, s, shared, d.Include, d.Ignore)
@@ -227,10 +227,7 @@ func (c *compiler) dockerIgnore(name string, s *compose.Service) []*patterns {
 			roots = append(roots, real)
 		}
 	}
-	for _, file := range ignore.Candidates(dockerfilePath(b)) {
-		if !filepath.IsAbs(file) {
-			file = filepath.Join(b.Context, file)
-		}
+	for _, file := range ignoreFiles(b) {
 		text, err := c.o.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -7,13 +7,13 @@ import (
 
 // derived are the rules that x-devstack.watch asks for.
 func (c *compiler) derived(name string, s *compose.Service) []derive.Rule {
-	x, ok := s.Extensions["x-devstack"].(map[string]any)
+	x, ok := s.Extensions[compose.ExtensionKey].(map[string]any)
 	if !ok || x["watch"] == nil {
 		return nil
 	}
 	note := func(message, hint string, fatal bool) {
 		c.findings = append(c.findings, Finding{
-			Pos: c.p.Pos("services", name, "x-devstack", "watch"), Service: name, Message: message, Hint: hint, Fatal: fatal,
+			Pos: c.p.Pos("services", name, compose.ExtensionKey, "watch"), Service: name, Message: message, Hint: hint, Fatal: fatal,
 		})
 	}
 	o, err := derive.ParseOptions(x["watch"])
@@ -31,8 +31,8 @@ func (c *compiler) derived(name string, s *compose.Service) []derive.Rule {
 	}
 	in := derive.Input{
 		Context: b.Context, Contexts: b.AdditionalContexts, Name: dockerfilePath(b), Target: b.Target,
-		Text: []byte(b.DockerfileInline), Platform: c.o.Platform, Command: s.Command, Entrypoint: s.Entrypoint, Options: o,
-		Args: map[string]string{},
+		Text: []byte(b.DockerfileInline), Command: s.Command, Entrypoint: s.Entrypoint, Options: o,
+		Args: map[string]string{}, Image: c.o.Image,
 	}
 	if c.o.Stat != nil {
 		in.IsDir = func(path string) (dir, known bool) {
@@ -43,12 +43,6 @@ func (c *compiler) derived(name string, s *compose.Service) []derive.Rule {
 	for k, v := range b.Args {
 		if v != nil {
 			in.Args[k] = *v
-		}
-	}
-	if c.o.Image != nil {
-		in.Image = func(ref string) (derive.Image, bool) {
-			i, ok := c.o.Image(ref)
-			return derive.Image(i), ok
 		}
 	}
 	if b.DockerfileInline == "" {

@@ -37,6 +37,6 @@
 // written.
 //
 // Files of the model itself (compose files, env files, Dockerfiles, configs)
-// are named by Model; Roots takes them in, and Batch.Model says which of them
+// are named by Model; Roots takes them in, and ChangedModel says which of them
 // a batch changed.
 package watch

@@ -60,11 +60,8 @@ func Model(p *compose.Project) []ModelFile {
 			if b.DockerfileInline == "" {
 				m.add(dockerfilePath(b), Dockerfile, name)
 			}
-			for _, c := range ignore.Candidates(dockerfilePath(b)) {
-				if !filepath.IsAbs(c) {
-					c = filepath.Join(b.Context, c)
-				}
-				m.add(c, DockerIgnore, name)
+			for _, file := range ignoreFiles(b) {
+				m.add(file, DockerIgnore, name)
 			}
 		}
 	}
@@ -99,6 +96,18 @@ func dockerfilePath(b *compose.Build) string {
 		return name
 	}
 	return filepath.Join(b.Context, name)
+}
+
+// ignoreFiles are where a build's ignore file may be; the first that is there
+// counts.
+func ignoreFiles(b *compose.Build) []string {
+	files := ignore.Candidates(dockerfilePath(b))
+	for i, f := range files {
+		if !filepath.IsAbs(f) {
+			files[i] = filepath.Join(b.Context, f)
+		}
+	}
+	return files
 }
 
 // ChangedModel are the files of the model that a batch changed.

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 
 	"devstack/compose"
+	"devstack/engine/watch/derive"
 )
 
 // Actions of a Rule.
@@ -28,19 +29,12 @@ type Options struct {
 	EvalSymlinks func(path string) (string, error)
 	// Image is what is known of a base image: its WORKDIR, ENTRYPOINT and CMD.
 	Image func(ref string) (Image, bool)
-	// Platform of the builds: "linux/amd64". "" is this machine's.
-	Platform string
 	// Model are further files of the model: see Model.
 	Model []ModelFile
 }
 
 // Image is what deriving rules takes from the configuration of an image.
-type Image struct {
-	WorkingDir string
-	Entrypoint []string
-	Cmd        []string
-	Env        []string
-}
+type Image = derive.Image
 
 // Rule is one rule of a service. It is not to be changed.
 type Rule struct {

@@ -20,7 +20,6 @@ type Input struct {
 	Text       []byte
 	Target     string
 	Args       map[string]string
-	Platform   string   // "" is this machine's
 	Command    []string // of the service; nil is the image's
 	Entrypoint []string // likewise
 	// Image is what is known of a base image; may be nil.
@@ -103,17 +102,9 @@ type deriver struct {
 // evaluate parses the Dockerfile and goes through the stages that are needed.
 func (d *deriver) evaluate() error {
 	host := image.HostPlatform()
-	platform := host
-	if d.in.Platform != "" {
-		p, err := image.ParsePlatform(d.in.Platform)
-		if err != nil {
-			return err
-		}
-		platform = p
-	}
 	var err error
 	d.file, err = dockerfile.Parse(d.in.Text, dockerfile.Options{
-		Name: d.in.Name, Args: d.in.Args, Target: d.in.Target, Platform: platform, BuildPlatform: host,
+		Name: d.in.Name, Args: d.in.Args, Target: d.in.Target, Platform: host, BuildPlatform: host,
 		IsContext: func(name string) bool { _, ok := d.in.Contexts[name]; return ok },
 	})
 	if err != nil {
