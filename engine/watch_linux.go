@@ -49,19 +49,13 @@ func (e *Engine) Watch(ctx context.Context, req api.WatchRequest, emit func(api.
 	case req.DryRun || req.Explain != "":
 		return e.explainWatch(ctx, req)
 	}
-	var follow sync.Mutex
-	tell := func(m api.Message) {
-		follow.Lock()
-		defer follow.Unlock()
-		emit(m)
-	}
-	w, state, err := e.startWatch(req, &tell)
-	defer e.leave(w, &tell)
+	w, state, err := e.startWatch(req, &emit)
+	defer e.leave(w, &emit)
 	if err != nil {
 		return api.WatchResult{}, err
 	}
 	if state != nil {
-		tell(api.Message{Watch: state})
+		emit(api.Message{Watch: state})
 	}
 	select {
 	case <-w.ready:
