@@ -3,7 +3,6 @@ package watch
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -40,7 +39,7 @@ func (r *Rules) Explain(path string) Explanation {
 
 func (r *Rules) explain(path string) Explanation {
 	e := Explanation{Path: path}
-	if i := slices.IndexFunc(r.model, func(f ModelFile) bool { return f.Path == path }); i >= 0 {
+	if i, found := findModel(r.model, path); found {
 		e.Model = &r.model[i]
 	}
 	for _, x := range r.rules {

@@ -76,7 +76,7 @@ func (m *modelSet) add(path, kind, service string) {
 		return // "-", or nothing
 	}
 	path = filepath.Clean(path)
-	i, found := slices.BinarySearchFunc(m.files, path, func(f ModelFile, p string) int { return cmp.Compare(f.Path, p) })
+	i, found := findModel(m.files, path)
 	if !found {
 		m.files = slices.Insert(m.files, i, ModelFile{Path: path, Kind: kind})
 	}
@@ -84,6 +84,11 @@ func (m *modelSet) add(path, kind, service string) {
 	if at, found := slices.BinarySearch(f.Services, service); service != "" && !found {
 		f.Services = slices.Insert(f.Services, at, service)
 	}
+}
+
+// findModel finds a path in files that are sorted by it.
+func findModel(files []ModelFile, path string) (int, bool) {
+	return slices.BinarySearchFunc(files, path, func(f ModelFile, p string) int { return cmp.Compare(f.Path, p) })
 }
 
 // dockerfilePath is where a build's Dockerfile is.
@@ -114,7 +119,7 @@ func ignoreFiles(b *compose.Build) []string {
 func (r *Rules) ChangedModel(b Batch) []ModelFile {
 	var out []ModelFile
 	for _, c := range b.Changes {
-		if i, found := slices.BinarySearchFunc(r.model, c.Path, func(f ModelFile, p string) int { return cmp.Compare(f.Path, p) }); found {
+		if i, found := findModel(r.model, c.Path); found {
 			out = append(out, r.model[i])
 		}
 	}

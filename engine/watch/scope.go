@@ -67,7 +67,7 @@ func (s *scope) judge(p string) (verdict, *patterns) {
 		return muted, nil
 	}
 	for _, set := range s.ignores {
-		if rel, ok := Below(set.root, p); ok && rel != "" && set.lookup.match(rel) {
+		if _, hit := set.match(p); hit {
 			return ignored, set
 		}
 	}
@@ -103,7 +103,7 @@ func (s *scope) wants(p string, dir bool) bool {
 		return false
 	}
 	for _, set := range s.ignores {
-		if rel, ok := Below(set.root, p); ok && rel != "" && set.lookup.match(rel) && !set.lookup.m.MayHold(rel) {
+		if rel, hit := set.match(p); hit && !set.lookup.m.MayHold(rel) {
 			return false
 		}
 	}
@@ -220,6 +220,13 @@ func parseIgnoreFile(name, root string, text []byte) (*patterns, error) {
 	}
 	lines := strings.Split(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n")
 	return &patterns{name: name, root: root, lines: lines, lookup: &lookup{m: m}}, nil
+}
+
+// match says whether the patterns are about a path, which it gives relative to
+// their root.
+func (p *patterns) match(path string) (rel string, hit bool) {
+	rel, ok := Below(p.root, path)
+	return rel, ok && rel != "" && p.lookup.match(rel)
 }
 
 // cause names the line that decides about a path: "pattern \"x\" in line 3".
