@@ -13,7 +13,6 @@ import (
 
 	"devstack/compose"
 	"devstack/compose/load"
-	"devstack/engine/api"
 	"devstack/engine/api/client"
 )
 
@@ -94,13 +93,6 @@ func noSuchService(p *compose.Project, name string) error {
 		err = fmt.Errorf("%w\nhint: did you mean %q?", err, near)
 	}
 	return err
-}
-
-func metaOf(e *env, p *compose.Project) api.Meta {
-	return api.Meta{
-		WorkingDir: p.WorkingDir, ConfigFiles: p.Files, EnvFiles: e.flags.envFiles,
-		Disabled: slices.Sorted(maps.Keys(p.Disabled)),
-	}
 }
 
 // selection is what a verb on services is about: these with all that they depend

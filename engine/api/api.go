@@ -2,6 +2,8 @@ package api
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 
 	"devstack/compose"
@@ -179,6 +181,14 @@ type Meta struct {
 	// Disabled are the declared services that the active profiles leave out:
 	// their containers are no orphans.
 	Disabled []string `json:"disabled,omitempty"`
+}
+
+// MetaOf is what is recorded of a project and the env files it was loaded with.
+func MetaOf(p *compose.Project, envFiles []string) Meta {
+	return Meta{
+		WorkingDir: p.WorkingDir, ConfigFiles: p.Files, EnvFiles: envFiles,
+		Disabled: slices.Sorted(maps.Keys(p.Disabled)),
+	}
 }
 
 // UpResult lists what the request was about. Plan is the plan's text when

@@ -13,14 +13,6 @@ import (
 	"devstack/engine/watch"
 )
 
-// MetaOf is what the engine records of where a project came from.
-func MetaOf(p *compose.Project, o api.LoadOptions) api.Meta {
-	return api.Meta{
-		WorkingDir: p.WorkingDir, ConfigFiles: p.Files, EnvFiles: o.EnvFiles,
-		Disabled: slices.Sorted(maps.Keys(p.Disabled)),
-	}
-}
-
 // reload is a change of the model being carried out, in a goroutine of its own.
 type reload struct {
 	cancel context.CancelCauseFunc

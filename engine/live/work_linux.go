@@ -357,7 +357,7 @@ func (s *Session) upRequest(p *compose.Project, services []string, alone bool) a
 	req, own := s.o.Request, *p
 	own.Services, own.Disabled = maps.Clone(p.Services), maps.Clone(p.Disabled)
 	return api.UpRequest{
-		Project: &own, Meta: MetaOf(p, req.Load), Services: services, NoDeps: false, NoBuild: alone, Scale: scaleOf(req.Scale, services),
+		Project: &own, Meta: api.MetaOf(p, req.Load.EnvFiles), Services: services, NoDeps: false, NoBuild: alone, Scale: scaleOf(req.Scale, services),
 		Credentials: req.Credentials, Lock: req.Lock, Edit: true,
 	}
 }
