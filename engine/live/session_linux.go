@@ -35,8 +35,8 @@ type Engine interface {
 type Options struct {
 	Request api.WatchRequest
 	Engine  Engine
-	// Dir holds what outlives the session: the index of the files, and which
-	// containers are known.
+	// Dir holds what outlives the session: the index of the files, which
+	// containers are known, and what images have that the host has lost.
 	Dir string
 	// Report takes what happens, from several goroutines.
 	Report func(api.Message)

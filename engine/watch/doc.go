@@ -1,6 +1,6 @@
 // Package watch is the machine of watching, without knowledge of containers:
 // it says what a changed file means. All of it is functions of values; the
-// kernel is at its edges, in the two packages below it.
+// kernel is at its edges, in packages notify and apply.
 //
 //	compose.Project --Compile--> Rules --Roots--> notify.Open --Batches--> Batch
 //	                               |                                         |
