@@ -10,11 +10,12 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"devstack/network/netns"
 )
 
 // workEnv names the variable with the directory of this run, a tmpfs inside.
@@ -56,23 +57,11 @@ func keepOutside() { unix.CloseOnExec(outsideNet) }
 
 // dialOutside connects in that namespace: a socket belongs to the namespace of
 // the thread that makes it.
-func dialOutside(ctx context.Context, network, addr string) (net.Conn, error) {
-	runtime.LockOSThread()
-	inside, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		runtime.UnlockOSThread()
-		return nil, err
-	}
-	defer inside.Close()
-	if err := unix.Setns(outsideNet, unix.CLONE_NEWNET); err != nil {
-		runtime.UnlockOSThread()
-		return nil, fmt.Errorf("enter the outer network: %w", err)
-	}
-	conn, err := (&net.Dialer{FallbackDelay: -1}).DialContext(ctx, network, addr)
-	if back := unix.Setns(int(inside.Fd()), unix.CLONE_NEWNET); back != nil {
-		return conn, errors.Join(err, back) // the thread stays locked and ends with its goroutine
-	}
-	runtime.UnlockOSThread()
+func dialOutside(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+	err = netns.Do(fmt.Sprintf("/proc/self/fd/%d", outsideNet), func() (err error) {
+		conn, err = (&net.Dialer{FallbackDelay: -1}).DialContext(ctx, network, addr)
+		return err
+	})
 	return conn, err
 }
 
