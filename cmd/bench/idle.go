@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -108,16 +107,11 @@ func ownProcessor() (total time.Duration, err error) {
 		if err != nil {
 			continue
 		}
-		_, rest, _ := bytes.Cut(stat, []byte(") "))
-		const hertz, utime, stime = 100, 11, 12 // see proc(5): USER_HZ, fields from the state on
-		fields := bytes.Fields(rest)
-		for _, i := range []int{utime, stime} {
-			ticks, err := strconv.Atoi(string(fields[i]))
-			if err != nil {
-				return 0, fmt.Errorf("read %s/stat: %w", proc, err)
-			}
-			total += time.Duration(ticks) * time.Second / hertz
+		used, err := processorTime(stat)
+		if err != nil {
+			return 0, fmt.Errorf("read %s/stat: %w", proc, err)
 		}
+		total += used
 	}
 	return total, err
 }

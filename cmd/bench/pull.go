@@ -112,21 +112,17 @@ type engineUse struct {
 }
 
 func observeEngine() (engineUse, error) {
-	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	procs, err := ownProcesses()
 	if err != nil {
 		return engineUse{}, err
 	}
-	for _, name := range names {
-		line, _ := os.ReadFile(name) // it may have ended
-		if args := strings.Split(string(line), "\x00"); len(args) > 2 && args[1] == "engine" && args[2] == "serve" {
-			return useOf(filepath.Dir(name))
+	for _, proc := range procs {
+		if role(proc) == "engine" {
+			return useOf(proc)
 		}
 	}
 	return engineUse{}, errors.New("find the engine's process: none runs")
 }
-
-// tick is the unit of times in /proc/PID/stat, the same on all machines.
-const tick = 10 * time.Millisecond
 
 func useOf(proc string) (use engineUse, err error) {
 	status, err := os.ReadFile(filepath.Join(proc, "status"))
@@ -138,18 +134,30 @@ func useOf(proc string) (use engineUse, err error) {
 		return use, err
 	}
 	_, peak, _ := strings.Cut(string(status), "\nVmHWM:")
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest)
-	if _, err := fmt.Sscan(peak, &use.peak); err != nil || len(fields) < 13 {
-		return use, fmt.Errorf("read %s: no VmHWM or times", proc)
+	if _, err := fmt.Sscan(peak, &use.peak); err != nil {
+		return use, fmt.Errorf("read %s: no VmHWM", proc)
 	}
 	use.peak <<= 10
-	for _, field := range fields[11:13] { // utime, stime
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return use, fmt.Errorf("read %s: %w", proc, err)
-		}
-		use.cpu += time.Duration(n) * tick
+	if use.cpu, err = processorTime(stat); err != nil {
+		return use, fmt.Errorf("read %s/stat: %w", proc, err)
 	}
 	return use, nil
+}
+
+// processorTime is what a process has used, by its /proc/PID/stat, see proc(5).
+func processorTime(stat []byte) (used time.Duration, err error) {
+	const tick = 10 * time.Millisecond // the same on all machines
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest) // from the state on
+	if len(fields) < 13 {
+		return 0, errors.New("no times")
+	}
+	for _, field := range fields[11:13] { // utime, stime
+		ticks, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		used += time.Duration(ticks) * tick
+	}
+	return used, nil
 }
