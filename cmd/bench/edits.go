@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -157,11 +155,7 @@ func (t tool) promise(target float64) float64 {
 
 // startWatch watches a project until stop.
 func startWatch(t tool, folder string) (stop func(), err error) {
-	cmd := exec.Command(t.argv[0], append(append([]string{}, t.argv[1:]...), "watch", "--no-up")...)
-	cmd.Dir = folder
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.WaitDelay = time.Second
+	cmd := t.command(context.Background(), folder, "watch", "--no-up")
 	apart(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,9 +33,7 @@ const breath = 100 * time.Millisecond
 func (t tool) run(folder string, verb ...string) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commandLimit)
 	defer cancel()
-	argv := append(append([]string{}, t.argv...), verb...)
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Dir = folder
+	cmd := t.command(ctx, folder, verb...)
 	// A process left behind must not keep the pipe and with it this command.
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer
@@ -45,11 +44,19 @@ func (t tool) run(folder string, verb ...string) (time.Duration, error) {
 	took := time.Since(began)
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return took, fmt.Errorf("%s hangs: %s", strings.Join(argv, " "), lastLines(out.String()))
+		return took, fmt.Errorf("%s hangs: %s", strings.Join(cmd.Args, " "), lastLines(out.String()))
 	case err != nil:
-		return took, fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, lastLines(out.String()))
+		return took, fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, lastLines(out.String()))
 	}
 	return took, nil
+}
+
+// command is a verb on the project in folder.
+func (t tool) command(ctx context.Context, folder string, verb ...string) *exec.Cmd {
+	argv := slices.Concat(t.argv, verb)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = folder
+	return cmd
 }
 
 func lastLines(s string) string {
