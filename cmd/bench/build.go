@@ -37,20 +37,12 @@ func (b *bench) builds(t tool) {
 		b.report.fail(t.name, changedBuild, err)
 		return
 	}
-	var times []time.Duration
-	for i := range b.runs {
-		err := os.WriteFile(filepath.Join(folder, "src", "changed"), fmt.Appendf(nil, "change %d\n", i), 0o644)
-		var took time.Duration
-		if err == nil {
-			took, err = t.run(folder, "build")
+	b.sample(t, changedBuild, b.runs, func(i int) (time.Duration, error) {
+		if err := os.WriteFile(filepath.Join(folder, "src", "changed"), fmt.Appendf(nil, "change %d\n", i), 0o644); err != nil {
+			return 0, err
 		}
-		if err != nil {
-			b.report.fail(t.name, changedBuild, err)
-			return
-		}
-		times = append(times, took)
-	}
-	b.report.time(t.name, changedBuild, times, b.baseline, t.target(changedBuild))
+		return t.run(folder, "build")
+	})
 }
 
 // coldBuild measures a rebuild without a change and without an engine, which
@@ -61,24 +53,19 @@ func (b *bench) coldBuild(t tool) {
 		return
 	}
 	folder, err := writeBuild(b.dir, t.image)
-	var times []time.Duration
-	for i := range min(6, b.runs+1) {
-		var took time.Duration
-		if err == nil {
-			_, err = t.run(folder, "engine", "stop")
-		}
-		if err == nil {
-			took, err = t.run(folder, "build")
-		}
-		if err != nil {
-			b.report.fail(t.name, name, err)
-			return
-		}
-		if i > 0 { // the first one is not cached
-			times = append(times, took)
-		}
+	if err == nil {
+		_, err = t.run(folder, "build") // not cached
 	}
-	b.report.time(t.name, name, times, b.baseline, noTarget)
+	if err != nil {
+		b.report.fail(t.name, name, err)
+		return
+	}
+	b.sample(t, name, min(5, b.runs), func(int) (time.Duration, error) {
+		if _, err := t.run(folder, "engine", "stop"); err != nil {
+			return 0, err
+		}
+		return t.run(folder, "build")
+	})
 }
 
 // writeBuild makes a project whose service is built: two COPYs, each with a

@@ -51,23 +51,16 @@ func (b *bench) coldUp(t tool, n int) {
 		b.report.fail(t.name, name, err)
 		return
 	}
-	var times []time.Duration
-	for range min(5, b.times(n)) {
+	b.sample(t, name, min(5, b.times(n)), func(int) (time.Duration, error) {
 		if _, err := t.run(folder, "engine", "stop"); err != nil {
-			b.report.fail(t.name, name, err)
-			return
+			return 0, err
 		}
 		took, err := t.run(folder, "up", "-d")
 		if err == nil {
 			_, err = t.run(folder, "down")
 		}
-		if err != nil {
-			b.report.fail(t.name, name, err)
-			return
-		}
-		times = append(times, took)
-	}
-	b.report.time(t.name, name, times, b.baseline, noTarget)
+		return took, err
+	})
 }
 
 // verbs measures what every tool has.
@@ -100,9 +93,14 @@ func (b *bench) repeat(t tool, folder, name string, verb ...string) {
 	if !b.wanted(t, name) {
 		return
 	}
+	b.sample(t, name, b.runs, func(int) (time.Duration, error) { return t.run(folder, verb...) })
+}
+
+// sample measures a case by what once gives, from the first run to the last.
+func (b *bench) sample(t tool, name string, runs int, once func(i int) (time.Duration, error)) {
 	var times []time.Duration
-	for range b.runs {
-		took, err := t.run(folder, verb...)
+	for i := range runs {
+		took, err := once(i)
 		if err != nil {
 			b.report.fail(t.name, name, err)
 			return
