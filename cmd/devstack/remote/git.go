@@ -19,9 +19,6 @@ import (
 	"devstack/engine/build/source"
 )
 
-// ErrNoGit says that a git repository cannot be read here.
-var ErrNoGit = errors.New("the program git, which reads it, is not installed")
-
 // isGit tells git references from paths: ssh:// and git:// always are, http://
 // and file:// where the path ends in ".git", user@host:path, and Compose's
 // github.com/OWNER/REPO.
@@ -68,15 +65,15 @@ func newRepository(ref string, environ []string) (*repository, error) {
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(spec.Ref, "-") || strings.ContainsAny(spec.Ref, " \t\n:^~?*[\\\x00") || strings.Contains(spec.Ref, "..") {
-		return nil, fmt.Errorf("%q is no name of a branch, tag or commit", spec.Ref)
+	if err := source.CheckRef(spec.Ref); err != nil { // source.Parse does so itself, but file:// is ours
+		return nil, err
 	}
 	git, err := exec.LookPath("git")
 	if err != nil {
-		return nil, ErrNoGit
+		return nil, source.ErrNoGit
 	}
 	r := &repository{spec: spec, git: git, environ: environ}
-	if isCommit(spec.Ref) {
+	if source.IsCommit(spec.Ref) {
 		return r, r.verify(spec.Ref)
 	}
 	return r, nil
@@ -96,14 +93,10 @@ func (r *repository) folder(commit string) string {
 }
 
 func (r *repository) fixed() string {
-	if isCommit(r.spec.Ref) {
+	if source.IsCommit(r.spec.Ref) {
 		return r.folder(r.spec.Ref)
 	}
 	return ""
-}
-
-func isCommit(s string) bool {
-	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
 }
 
 // resolve asks the server what the reference means now. Branches come before
@@ -120,7 +113,7 @@ func (r *repository) resolve(ctx context.Context) (string, error) {
 	}
 	found := map[string]string{}
 	for line := range strings.Lines(out) {
-		if commit, name, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok && isCommit(commit) {
+		if commit, name, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok && source.IsCommit(commit) {
 			found[name] = commit
 		}
 	}

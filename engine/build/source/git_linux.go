@@ -27,9 +27,6 @@ import (
 // Dir/git/<sha256 of URL>, and a commit checked out once, to <that>/<commit>:
 // a rebuild asks the server what its branch is now and nothing else.
 
-// ErrNoGit says that a git source cannot be read here.
-var ErrNoGit = errors.New("the program git, which reads it, is not installed")
-
 type repository struct {
 	spec Spec
 	o    Options
@@ -117,20 +114,16 @@ func (r *repository) openSubdir(dir string, o Options) (*Tree, error) {
 	return FromRoot(os.NewFile(uintptr(fd), dir), o)
 }
 
-func isCommit(s string) bool {
-	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
-}
-
 // resolve asks the server what the reference means now. Branches come before
 // tags, as with git checkout.
 func (r *repository) resolve(ctx context.Context) (ref, commit string, err error) {
 	if sum := r.spec.Checksum; sum != "" && (len(sum) > 64 || strings.Trim(sum, "0123456789abcdef") != "") {
 		return "", "", fmt.Errorf("checksum %q is no commit or beginning of one", sum)
 	}
-	if err := checkRef(r.spec.Ref); err != nil {
+	if err := CheckRef(r.spec.Ref); err != nil {
 		return "", "", err
 	}
-	if isCommit(r.spec.Ref) {
+	if IsCommit(r.spec.Ref) {
 		return "", r.spec.Ref, r.verify(r.spec.Ref)
 	}
 	wanted := []string{"HEAD"}
@@ -144,7 +137,7 @@ func (r *repository) resolve(ctx context.Context) (ref, commit string, err error
 	}
 	found := map[string]string{}
 	for line := range strings.SplitSeq(out, "\n") {
-		if sha, name, ok := strings.Cut(line, "\t"); ok && isCommit(sha) {
+		if sha, name, ok := strings.Cut(line, "\t"); ok && IsCommit(sha) {
 			found[name] = sha
 		}
 	}

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"path"
@@ -8,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 )
+
+// ErrNoGit says that a git repository cannot be read here.
+var ErrNoGit = errors.New("the program git, which reads it, is not installed")
 
 // scpStyle is ssh's short form, user@host:path.
 func scpStyle() *regexp.Regexp {
@@ -62,12 +66,17 @@ func parseGitURL(s string) (Spec, error) {
 	if err := spec.gitQuery(values); err != nil {
 		return Spec{}, fmt.Errorf("git reference %q: %w", redact(s), err)
 	}
-	return spec, checkRef(spec.Ref)
+	return spec, CheckRef(spec.Ref)
 }
 
-// checkRef keeps what git would take for an option or a refspec out of its
+// IsCommit tells a commit, written in full, from names of branches and tags.
+func IsCommit(ref string) bool {
+	return (len(ref) == 40 || len(ref) == 64) && strings.Trim(ref, "0123456789abcdef") == ""
+}
+
+// CheckRef keeps what git would take for an option or a refspec out of its
 // arguments.
-func checkRef(ref string) error {
+func CheckRef(ref string) error {
 	if strings.HasPrefix(ref, "-") || strings.ContainsAny(ref, " \t\n:^~?*[\\\x00") || strings.Contains(ref, "..") {
 		return fmt.Errorf("%q is no name of a branch, tag or commit", ref)
 	}
