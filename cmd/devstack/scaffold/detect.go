@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -48,14 +49,15 @@ func Detect(repo fs.FS) (Proposal, error) {
 		return p, err
 	}
 	for _, d := range dirs {
-		if f := (folder{repo, d}); main.Language == "PHP" && !f.has("composer.json") && !f.has("Dockerfile") && f.has("index.php") {
+		f := folder{repo, d}
+		if main.Language == "PHP" && !f.has("composer.json") && !f.has("Dockerfile") && f.has("index.php") {
 			continue // what the program at the top serves
 		}
-		p.visit(folder{repo, d})
+		p.visit(f)
 		if !slices.Contains(nested, d) {
 			continue
 		}
-		inner, err := folder{repo, d}.below()
+		inner, err := f.below()
 		if err != nil {
 			return p, err
 		}
@@ -85,7 +87,7 @@ func (p *Proposal) add(s Service, f folder) {
 		}
 	}
 	for n, base := 2, s.Name; slices.ContainsFunc(p.Services, func(o Service) bool { return o.Name == s.Name }); n++ {
-		s.Name = base + "-" + string(rune('0'+n%10))
+		s.Name = base + "-" + strconv.Itoa(n)
 	}
 	p.Services = append(p.Services, s)
 }

@@ -12,7 +12,7 @@ func (p Proposal) YAML(name string) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Written by `devstack init`: a beginning. Change what is wrong.\nname: %s\n\nservices:\n", name)
 	volumes := map[string]bool{}
-	used := map[string]bool{} // host ports
+	used := map[int]bool{} // host ports
 	for _, s := range p.Services {
 		p.service(&b, s, volumes, used)
 	}
@@ -28,7 +28,7 @@ func (p Proposal) YAML(name string) []byte {
 	return []byte(b.String())
 }
 
-func (p Proposal) service(b *strings.Builder, s Service, volumes, used map[string]bool) {
+func (p Proposal) service(b *strings.Builder, s Service, volumes map[string]bool, used map[int]bool) {
 	dir := "./" + s.Dir
 	if s.Dir == "." {
 		dir = "."
@@ -59,10 +59,10 @@ func (p Proposal) service(b *strings.Builder, s Service, volumes, used map[strin
 		if host < 1024 {
 			host += 8000
 		}
-		for used[fmt.Sprint(host)] {
+		for used[host] {
 			host++
 		}
-		used[fmt.Sprint(host)] = true
+		used[host] = true
 		fmt.Fprintf(b, "    ports:\n      - \"%d:%s\"\n", host, s.Port)
 	}
 	p.needs(b, s)
