@@ -6,23 +6,19 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"devstack/compose"
+	"devstack/engine/image/registry/credentials"
 )
 
 // dockerProxies are the build arguments that Docker's config.json has for
 // every build: proxies.default.
 func dockerProxies(getenv func(string) string) (compose.Mapping, error) {
-	dir := getenv("DOCKER_CONFIG")
-	if dir == "" && getenv("HOME") != "" {
-		dir = filepath.Join(getenv("HOME"), ".docker")
-	}
-	if dir == "" {
+	path := credentials.DockerConfig(getenv)
+	if path == "" {
 		return nil, nil
 	}
-	path := filepath.Join(dir, "config.json")
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

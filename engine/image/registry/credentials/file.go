@@ -138,7 +138,7 @@ func paths(getenv func(string) string) []string {
 	if p := getenv("REGISTRY_AUTH_FILE"); p != "" {
 		out = append(out, p)
 	}
-	if p := dockerConfig(getenv); p != "" {
+	if p := DockerConfig(getenv); p != "" {
 		out = append(out, p)
 	}
 	if dir := getenv("XDG_RUNTIME_DIR"); dir != "" {
@@ -155,7 +155,8 @@ func paths(getenv func(string) string) []string {
 	return out
 }
 
-func dockerConfig(getenv func(string) string) string {
+// DockerConfig is the path of Docker's config.json, "" where there is none.
+func DockerConfig(getenv func(string) string) string {
 	if dir := getenv("DOCKER_CONFIG"); dir != "" {
 		return filepath.Join(dir, "config.json")
 	}

@@ -143,7 +143,7 @@ func (s *Store) Erase(ctx context.Context, registry string) (bool, error) {
 func (s *Store) own() (*config, error) {
 	path := s.Getenv("REGISTRY_AUTH_FILE")
 	if path == "" {
-		path = dockerConfig(s.Getenv)
+		path = DockerConfig(s.Getenv)
 	}
 	if path == "" {
 		return nil, fmt.Errorf("there is no place for credentials: neither HOME nor DOCKER_CONFIG is set")
