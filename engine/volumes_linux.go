@@ -25,11 +25,7 @@ func (e *Engine) Volumes(_ context.Context, req api.VolumesRequest, _ func(api.M
 		if v.Project != req.Name || len(req.Services) > 0 && !slices.Contains(used, v.Name) {
 			continue
 		}
-		driver := v.Driver
-		if driver == "" {
-			driver = "local"
-		}
-		out = append(out, api.Volume{Name: v.Name, Driver: driver, Mountpoint: v.Path, Labels: v.Labels, Created: v.Created})
+		out = append(out, api.Volume{Name: v.Name, Driver: v.Driver, Mountpoint: v.Path, Labels: v.Labels, Created: v.Created})
 	}
 	return out, nil
 }
