@@ -359,15 +359,10 @@ func (u *up) openPorts(ctx context.Context, pl *plan.Plan) error {
 func (u *up) tellMoved(s *compose.Service, at []api.Port) {
 	for i := range at {
 		declared := s.Ports[i].Published
-		first, last, isRange := strings.Cut(declared, "-")
-		if !isRange {
-			last = first
-		}
-		lowest, _ := strconv.Atoi(first) // checked when it was published
-		highest, _ := strconv.Atoi(last)
-		if port := int(at[i].HostPort); declared != "" && (port < lowest || port > highest) {
+		first, last, _ := supervise.HostPorts(s.Ports[i]) // checked when it was published
+		if port := at[i].HostPort; declared != "" && (port < first || port > last) {
 			text := fmt.Sprintf("service %q: instead of %s, port %d is published at %s", s.Name, declared, s.Ports[i].Target,
-				net.JoinHostPort(at[i].HostIP, strconv.Itoa(port)))
+				net.JoinHostPort(at[i].HostIP, strconv.Itoa(int(port))))
 			if !slices.Contains(u.told, text) { // by a replica
 				u.told = append(u.told, text)
 				u.notice("info", text)

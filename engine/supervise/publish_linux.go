@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,22 +70,27 @@ func (p *Project) publishSpec(s *compose.Service, i, number int, owner string) (
 		}
 		spec.HostIP = addr
 	}
-	first, last, isRange := strings.Cut(port.Published, "-")
-	if first != "" {
-		n, err := strconv.ParseUint(first, 10, 16)
-		if err != nil {
-			return spec, fmt.Errorf("published port %q: %w", port.Published, err)
-		}
-		spec.HostPort, spec.HostPortEnd = uint16(n), uint16(n)
+	var err error
+	spec.HostPort, spec.HostPortEnd, err = HostPorts(port)
+	return spec, err
+}
+
+// HostPorts are the ports of the host that a port may be published at; 0 where
+// that is left open.
+func HostPorts(port compose.Port) (first, last uint16, err error) {
+	if port.Published == "" {
+		return 0, 0, nil
 	}
-	if isRange {
-		n, err := strconv.ParseUint(last, 10, 16)
-		if err != nil {
-			return spec, fmt.Errorf("published port %q: %w", port.Published, err)
-		}
-		spec.HostPortEnd = uint16(n)
+	low, high, isRange := strings.Cut(port.Published, "-")
+	if !isRange {
+		high = low
 	}
-	return spec, nil
+	from, errFrom := strconv.ParseUint(low, 10, 16)
+	to, errTo := strconv.ParseUint(high, 10, 16)
+	if err := cmp.Or(errFrom, errTo); err != nil {
+		return 0, 0, fmt.Errorf("published port %q: %w", port.Published, err)
+	}
+	return uint16(from), uint16(to), nil
 }
 
 // Publish opens the listening sockets of one container of s, in advance of
