@@ -14,7 +14,7 @@ import (
 // resolved inside it.
 func (u *Unit) Root() (root *os.File, running bool, err error) {
 	if c := u.Process(); c != nil {
-		f, err := os.Open(fmt.Sprintf("/proc/%d/root/.", c.PID()))
+		f, err := os.Open(rootOf(c) + "/.")
 		switch {
 		case err == nil && u.Process() == c: // the number was still the container's
 			return f, true, nil
