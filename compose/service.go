@@ -1,5 +1,10 @@
 package compose
 
+import (
+	"cmp"
+	"path/filepath"
+)
+
 // Service is one declared service, with every key of the Compose
 // Specification; see https://github.com/compose-spec/compose-spec/blob/main/05-services.md.
 // A nil Command or Entrypoint means "the image's own"; an empty non-nil one
@@ -166,6 +171,15 @@ type Build struct {
 	Platforms          []string            `json:"platforms,omitempty"`
 	Privileged         bool                `json:"privileged,omitempty"`
 	Extensions         Extensions          `json:"#extensions,omitempty"`
+}
+
+// DockerfilePath is where the Dockerfile of a context that is a directory is.
+func (b *Build) DockerfilePath() string {
+	name := cmp.Or(b.Dockerfile, "Dockerfile")
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(b.Context, name)
 }
 
 // SSHKey is an SSH agent socket or key offered to a build.

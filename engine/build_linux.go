@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -343,10 +342,7 @@ func dockerfileName(req *build.Request, dir string) string {
 	if req.Inline != "" || req.Context.Kind != source.KindDir {
 		return ""
 	}
-	path := cmp.Or(req.Dockerfile, "Dockerfile")
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(req.Context.Path, path)
-	}
+	path := dockerfileOf(req.Dockerfile, req.Context.Path)
 	rel, err := filepath.Rel(dir, path)
 	if err != nil || strings.HasPrefix(rel, "../../..") {
 		return path

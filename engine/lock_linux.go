@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
@@ -139,7 +138,7 @@ func (b *builds) references(ctx context.Context, name string) ([]api.BuildRefere
 	for _, u := range uses {
 		platforms := []string{u.Platform}
 		if u.Platform == "" && len(req.Platforms) > 0 {
-			platforms = slices.Clone(req.Platforms)
+			platforms = req.Platforms
 		}
 		for _, p := range platforms {
 			out = append(out, api.BuildReference{Service: name, Ref: u.Ref, Platform: p, What: u.What, File: file, Line: u.Line})

@@ -61,14 +61,7 @@ func revisionLabels(ctx context.Context, d *compose.Build, full bool) (map[strin
 		labels[ocispec.AnnotationRevision] += "-dirty"
 	}
 	if d.DockerfileInline == "" {
-		path := d.Dockerfile
-		if path == "" {
-			path = "Dockerfile"
-		}
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(d.Context, path)
-		}
-		if rel, err := filepath.Rel(top, path); err == nil && filepath.IsLocal(rel) {
+		if rel, err := filepath.Rel(top, d.DockerfilePath()); err == nil && filepath.IsLocal(rel) {
 			labels[entrypointLabel] = filepath.ToSlash(rel)
 		}
 	}

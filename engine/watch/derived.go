@@ -30,7 +30,7 @@ func (c *compiler) derived(name string, s *compose.Service) []derive.Rule {
 		return nil
 	}
 	in := derive.Input{
-		Context: b.Context, Contexts: b.AdditionalContexts, Name: dockerfilePath(b), Target: b.Target,
+		Context: b.Context, Contexts: b.AdditionalContexts, Name: b.DockerfilePath(), Target: b.Target,
 		Text: []byte(b.DockerfileInline), Command: s.Command, Entrypoint: s.Entrypoint, Options: o,
 		Args: map[string]string{}, Image: c.o.Image,
 	}

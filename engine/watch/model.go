@@ -58,7 +58,7 @@ func Model(p *compose.Project) []ModelFile {
 		}
 		if b := s.Build; b != nil && filepath.IsAbs(b.Context) {
 			if b.DockerfileInline == "" {
-				m.add(dockerfilePath(b), Dockerfile, name)
+				m.add(b.DockerfilePath(), Dockerfile, name)
 			}
 			for _, file := range ignoreFiles(b) {
 				m.add(file, DockerIgnore, name)
@@ -91,22 +91,10 @@ func findModel(files []ModelFile, path string) (int, bool) {
 	return slices.BinarySearchFunc(files, path, func(f ModelFile, p string) int { return cmp.Compare(f.Path, p) })
 }
 
-// dockerfilePath is where a build's Dockerfile is.
-func dockerfilePath(b *compose.Build) string {
-	name := b.Dockerfile
-	if name == "" {
-		name = "Dockerfile"
-	}
-	if filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(b.Context, name)
-}
-
 // ignoreFiles are where a build's ignore file may be; the first that is there
 // counts.
 func ignoreFiles(b *compose.Build) []string {
-	files := ignore.Candidates(dockerfilePath(b))
+	files := ignore.Candidates(b.DockerfilePath())
 	for i, f := range files {
 		if !filepath.IsAbs(f) {
 			files[i] = filepath.Join(b.Context, f)
