@@ -18,6 +18,7 @@ import (
 	"devstack/engine/build/source"
 	"devstack/engine/image"
 	"devstack/engine/image/registry"
+	"devstack/engine/image/registry/credentials"
 )
 
 // Build builds the images of services.
@@ -368,12 +369,7 @@ func (b *builds) ssh(d *compose.Build) ([]build.SSH, error) {
 
 // getenv looks into the environment of whoever asks for the build.
 func (b *builds) getenv(name string) string {
-	for _, kv := range b.req.Credentials.Environ {
-		if v, ok := strings.CutPrefix(kv, name+"="); ok {
-			return v
-		}
-	}
-	return ""
+	return credentials.New(b.req.Credentials.Environ).Getenv(name)
 }
 
 // caches reads cache_from or cache_to.

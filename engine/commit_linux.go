@@ -158,5 +158,5 @@ func (e *Engine) Export(ctx context.Context, req api.ExportRequest, se *server.S
 		return 0, err
 	}
 	defer view.Close()
-	return 0, commit.Tar(ctx, se.Stdout, fmt.Sprintf("/proc/self/fd/%d", view.Fd()))
+	return 0, commit.Tar(ctx, se.Stdout, byDescriptor(view))
 }
