@@ -89,9 +89,13 @@ func (c connection) busy() bool {
 }
 
 // diag asks the kernel about the TCP sockets of a namespace, see sock_diag(7).
-type diag struct{ fd int }
+type diag struct {
+	fd  int
+	buf []byte // of one answer
+}
 
 func openDiag(path string) (d diag, err error) {
+	d.buf = make([]byte, 64<<10)
 	err = netns.Do(path, func() error {
 		d.fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_INET_DIAG)
 		return err
@@ -137,15 +141,15 @@ func (d diag) connections(ports []uint16) ([]connection, error) {
 func (d diag) read(ports []uint16) ([]connection, error) {
 	var out []connection
 	ne := binary.NativeEndian
-	for buf := make([]byte, 64<<10); ; {
-		n, _, err := unix.Recvfrom(d.fd, buf, 0)
+	for {
+		n, _, err := unix.Recvfrom(d.fd, d.buf, 0)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		for msgs := buf[:n]; len(msgs) >= unix.SizeofNlMsghdr; {
+		for msgs := d.buf[:n]; len(msgs) >= unix.SizeofNlMsghdr; {
 			size, kind := int(ne.Uint32(msgs)), ne.Uint16(msgs[4:])
 			if size < unix.SizeofNlMsghdr || size > len(msgs) {
 				return nil, fmt.Errorf("netlink message of %d bytes", size)
