@@ -6,4 +6,7 @@
 // (see Project.Pos). The JSON form is what the client sends to the engine and
 // survives the way there and back; the canonical form that `devstack config`
 // prints is made by load.MarshalJSON and load.MarshalYAML.
+//
+// devstack's own settings, x-devstack, stay extensions and are read when they
+// are asked for (Service.Hold, Service.OwnBuild, Service.AutoPorts).
 package compose

@@ -14,7 +14,8 @@
 //
 // The pieces: ipam chooses addresses, netns pins namespaces, rtnl talks
 // rtnetlink in batches, nat owns the rules, dns answers at 127.0.0.11, publish
-// owns the listening sockets. engine/supervise is the only caller.
+// owns the listening sockets. The engine opens the one Stack; engine/supervise
+// and engine/build/step work with it.
 //
 // Where the time goes (2 cores, Linux 6.18, medians; `go test -bench . ./network`):
 // a sandbox 0.8 ms, of which 0.5 are the kernel's making of the namespace and 0.2

@@ -1,8 +1,8 @@
 // Bench measures devstack from outside, as a user meets it: the wall-clock
 // time of whole commands, the memory of everything of ours, the cost of a
-// published port. Times are also given as multiples of a baseline measured in
-// the same run, a bare "crun run" of a static /bin/true, so that they can be
-// compared between machines.
+// published port, the way from a saved file to an answer. Times are also given
+// as multiples of a baseline measured in the same run, a bare "crun run" of a
+// static /bin/true, so that they can be compared between machines.
 //
 // Everything happens in pid, mount and network namespaces of its own, with
 // data and run roots on a tmpfs there: when the bench ends, by whatever way,
