@@ -3,7 +3,6 @@ package commit_test
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -12,19 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"devstack/engine/image/commit"
+	"devstack/engine/image/imagetest"
 	"devstack/engine/image/store"
 )
 
 // TestFullDisk commits into a file system that is too small, in a mount
 // namespace of its own: the tree stays, and with space it becomes the layer.
 func TestFullDisk(t *testing.T) {
-	if os.Getenv("DEVSTACK_TEST_MOUNTS") == "" {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestFullDisk$", "-test.v")
-		cmd.Env = append(os.Environ(), "DEVSTACK_TEST_MOUNTS=1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+	if !imagetest.OwnMounts(t) {
 		return
 	}
 	root := t.TempDir()

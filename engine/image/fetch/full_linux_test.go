@@ -2,8 +2,6 @@ package fetch
 
 import (
 	"errors"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -19,13 +17,7 @@ import (
 // TestFullDisk pulls into file systems that are too small, in a mount
 // namespace of its own: of bytes, and of inodes.
 func TestFullDisk(t *testing.T) {
-	if os.Getenv("DEVSTACK_TEST_MOUNTS") == "" {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestFullDisk$", "-test.v")
-		cmd.Env = append(os.Environ(), "DEVSTACK_TEST_MOUNTS=1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+	if !imagetest.OwnMounts(t) {
 		return
 	}
 	files := map[string]string{}

@@ -3,7 +3,6 @@ package snapshot
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -236,13 +235,7 @@ func TestRootHidesTheDataRoot(t *testing.T) {
 
 // TestSubmounts runs in a mount namespace of its own.
 func TestSubmounts(t *testing.T) {
-	if os.Getenv("DEVSTACK_TEST_MOUNTS") == "" {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestSubmounts$", "-test.v")
-		cmd.Env = append(os.Environ(), "DEVSTACK_TEST_MOUNTS=1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+	if !imagetest.OwnMounts(t) {
 		return
 	}
 	root := t.TempDir()
