@@ -1,6 +1,7 @@
 package dockerfile
 
 import (
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -116,7 +117,7 @@ func (f *File) lintFromArgs(unmatched map[string]struct{}, at []parser.Range, li
 			known = append(known, kv.Key)
 		}
 	}
-	for _, name := range sortedKeys(unmatched) {
+	for _, name := range slices.Sorted(maps.Keys(unmatched)) {
 		if !slices.Contains(known, name) {
 			near, _ := suggest.Search(name, known, true)
 			lint.Run(&linter.RuleUndefinedArgInFrom, at, linter.RuleUndefinedArgInFrom.Format(name, near))
@@ -141,7 +142,7 @@ func (f *File) lintPlatform(st instructions.Stage, p shell.ProcessWordResult, li
 }
 
 func (e *stageEval) lintUnmatched(unmatched map[string]struct{}, at []parser.Range, lint *linter.Linter) {
-	for _, name := range sortedKeys(unmatched) {
+	for _, name := range slices.Sorted(maps.Keys(unmatched)) {
 		declared := slices.ContainsFunc(e.args, func(a instructions.KeyValuePairOptional) bool { return a.Key == name })
 		if !declared {
 			near, _ := suggest.Search(name, e.env.Keys(), true)
@@ -180,13 +181,4 @@ func lintSecret(instruction, key string, at []parser.Range, lint *linter.Linter)
 		return
 	}
 	lint.Run(&linter.RuleSecretsUsedInArgOrEnv, at, linter.RuleSecretsUsedInArgOrEnv.Format(instruction, key))
-}
-
-func sortedKeys(m map[string]struct{}) []string {
-	var out []string
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }
