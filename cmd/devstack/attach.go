@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -21,7 +22,7 @@ func newAttachCmd(e *env) *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req.Service = args[0]
-			return runAttach(cmd.Context(), e, req, orElse(detachKeys, detachDefault))
+			return runAttach(cmd.Context(), e, req, cmp.Or(detachKeys, detachDefault))
 		},
 		ValidArgsFunction: e.firstServiceName,
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -19,7 +20,7 @@ func printHelp(e *env, cmd *cobra.Command) {
 	case group:
 		usage = cmd.CommandPath() + " [OPTIONS] COMMAND"
 	}
-	fmt.Fprintf(w, "Usage:  %s\n\n%s\n", usage, orElse(cmd.Long, cmd.Short))
+	fmt.Fprintf(w, "Usage:  %s\n\n%s\n", usage, cmp.Or(cmd.Long, cmd.Short))
 	if len(cmd.Aliases) > 0 {
 		fmt.Fprintf(w, "\nAliases:\n  %s, %s\n", cmd.CommandPath(), strings.Join(cmd.Aliases, ", "))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,8 +59,8 @@ func runInit(ctx context.Context, e *env, dir string, stdout bool) error {
 	if len(proposal.Services) == 0 {
 		return fmt.Errorf("found neither a Dockerfile nor a program in %s\nhint: it looks for go.mod, package.json, requirements.txt, pyproject.toml, Gemfile, pom.xml, build.gradle, Cargo.toml and composer.json", dir)
 	}
-	name := orElse(e.flags.name, load.NormalizeName(filepath.Base(dir)))
-	text := proposal.YAML(orElse(name, "app"))
+	name := cmp.Or(e.flags.name, load.NormalizeName(filepath.Base(dir)))
+	text := proposal.YAML(cmp.Or(name, "app"))
 	if stdout || e.flags.dryRun {
 		_, err := e.stdout.Write(text)
 		return err
@@ -69,7 +70,7 @@ func runInit(ctx context.Context, e *env, dir string, stdout bool) error {
 	}
 	var parts []string
 	for _, s := range proposal.Services {
-		parts = append(parts, s.Name+" ("+orElse(s.Language, "Dockerfile")+")")
+		parts = append(parts, s.Name+" ("+cmp.Or(s.Language, "Dockerfile")+")")
 	}
 	for _, db := range proposal.Databases {
 		parts = append(parts, db.Name)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -68,7 +69,7 @@ func page(cmd *cobra.Command) []byte {
 		fmt.Fprintln(&b, "[OPTIONS] COMMAND")
 	}
 	fmt.Fprint(&b, ".SH DESCRIPTION\n")
-	for i, paragraph := range strings.Split(orElse(cmd.Long, cmd.Short), "\n\n") {
+	for i, paragraph := range strings.Split(cmp.Or(cmd.Long, cmd.Short), "\n\n") {
 		if i > 0 {
 			b.WriteString(".PP\n")
 		}

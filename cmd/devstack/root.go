@@ -169,13 +169,6 @@ func addGlobalFlags(f *pflag.FlagSet, e *env) {
 	f.BoolVarP(&g.version, "version", "v", false, "Show the devstack version information")
 }
 
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
-}
-
 // verbOf finds the first argument that is neither a global flag nor a flag's
 // value.
 func verbOf(flags *pflag.FlagSet, args []string) string {
