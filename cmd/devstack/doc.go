@@ -5,7 +5,10 @@
 // prints. One file a verb; a verb parses its flags, makes one call and prints.
 // What they share: root.go (the global flags and the table of verbs), project.go
 // (files -> project), dial.go (the engine), report.go (errors and exit codes),
-// signals.go and terminal.go. Folder render holds what output looks like.
+// setting.go (COMPOSE_ variables), signals.go and terminal.go. What the engine does
+// not run is in provider.go, models.go and external.go. Folder render holds what
+// output looks like, remote gets project files from elsewhere, scaffold proposes
+// a first one.
 //
 // Only main.go touches the process itself: its arguments, environment, standard
 // files and exit code.
