@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -30,7 +29,10 @@ func newScaleCmd(e *env) *cobra.Command {
 				name, _, _ := strings.Cut(arg, "=")
 				names = append(names, name)
 			}
-			if err := cmp.Or(checkServices(p, names), e.modelVariables(p, names), e.externalFiles(p, names)); err != nil {
+			if err := checkServices(p, names); err != nil {
+				return err
+			}
+			if _, _, err := e.outside(ctx, p, names); err != nil {
 				return err
 			}
 			req, err := o.request(ctx, e, p, cmd.Flags(), nil)

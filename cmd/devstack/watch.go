@@ -85,12 +85,16 @@ func runWatch(ctx context.Context, e *env, o *watchOptions, f *pflag.FlagSet, se
 		return err
 	}
 	if !o.noUp {
+		services, done, err := e.outside(ctx, p, services)
+		if err != nil || done {
+			return err
+		}
 		create := createOptions{build: true}
 		up, err := create.request(ctx, e, p, f, services)
 		if err != nil {
 			return err
 		}
-		req.Lock = up.Lock
+		req.Services, req.Lock = services, up.Lock
 		if err := upDetached(ctx, e, c, up, "up", &create); err != nil {
 			return err
 		}
