@@ -365,7 +365,7 @@ func (v *verifier) mount(s *compose.Service, m compose.Mount, n string) {
 		if sub[1] == "" {
 			continue
 		}
-		if path.IsAbs(sub[1]) || sub[1] == ".." || strings.HasPrefix(path.Clean(sub[1]), "../") {
+		if clean := path.Clean(sub[1]); path.IsAbs(clean) || clean == ".." || strings.HasPrefix(clean, "../") {
 			v.fault(s, "a path relative to the top, without ..", at("volumes", n, sub[0], "subpath"), "volumes.%s of service %q: subpath %s leaves the %s", n, s.Name, quote(sub[1]), sub[0])
 		}
 	}
