@@ -76,11 +76,12 @@ func (x *extender) complete(name string, find func(string) *node, file string) *
 		baseFile = from.src.path
 		baseFind = func(s string) *node { return from.service(x.m.ld, x.section, s) }
 	}
-	if baseFind(ref.text) == nil {
+	found := baseFind(ref.text)
+	if found == nil {
 		x.m.ld.add(ref.diagnose(SeverityError, ref.text, fmt.Sprintf("cannot extend service %q: service %q not found in %s", name, ref.text, x.m.ld.show(baseFile)), ""))
 		return service
 	}
-	x.m.ld.trace.extend(here, baseFind(ref.text), x.m.ld.sources[baseFile], ref.text)
+	x.m.ld.trace.extend(here, found, x.m.ld.sources[baseFile], ref.text)
 	base := x.complete(ref.text, baseFind, baseFile)
 	if base == nil {
 		return nil

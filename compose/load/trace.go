@@ -53,7 +53,7 @@ func (t *trace) copied(n *node) *node {
 
 // extend remembers that a service of a file extends another one.
 func (t *trace) extend(here link, base *node, file *source, service string) {
-	if t != nil && base != nil {
+	if t != nil {
 		t.extends[here] = traced{src: file, node: base.copy(true), service: service, from: fromExtends}
 	}
 }
