@@ -18,8 +18,6 @@ import (
 type Cache struct {
 	Dir     string   // of the cache
 	Environ []string // leads to credentials, proxies, git's settings
-	// Offline never asks: what a reference stood for last is what it stands for.
-	Offline bool
 	// Warn tells of an answer that is not fresh.
 	Warn func(string)
 
@@ -61,7 +59,7 @@ func (c *Cache) Fetch(ctx context.Context, ref string, stale bool) (load.Fetched
 	if err != nil {
 		return load.Fetched{}, err
 	}
-	id, err := c.resolve(ctx, ref, src, stale || c.Offline)
+	id, err := c.resolve(ctx, ref, src, stale)
 	if err != nil {
 		return load.Fetched{}, err
 	}
@@ -89,9 +87,6 @@ func (c *Cache) resolve(ctx context.Context, ref string, src origin, stale bool)
 	last := c.last(ref)
 	if stale && last != "" {
 		return last, nil
-	}
-	if c.Offline {
-		return "", errors.New("it is not in the cache, and nobody may be asked")
 	}
 	id, err := src.resolve(ctx)
 	if errors.Is(err, errUnreachable) && last != "" && ctx.Err() == nil {
@@ -144,9 +139,6 @@ func (c *Cache) fill(ctx context.Context, id string, src origin) (string, error)
 	dir := filepath.Join(c.Dir, id)
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
-	}
-	if c.Offline {
-		return "", errors.New("it is not in the cache, and nobody may be asked")
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return "", fmt.Errorf("make cache: %w", err)
