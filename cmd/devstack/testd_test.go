@@ -58,16 +58,14 @@ func testd() {
 			}
 			fmt.Fprintf(w, "%s from %s\n", strings.Join(args[1:], " "), host)
 		}))
-		fmt.Fprintln(os.Stderr, err)
-		syscall.Exit(1)
+		check(err)
 	case "files": // ADDR FILE CONF: answer with what FILE has now, and CONF had at the start
 		conf, _ := os.ReadFile(args[2])
 		err := http.ListenAndServe(args[0], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			data, err := os.ReadFile(args[1])
 			fmt.Fprintf(w, "%s%s%v\n", data, conf, err)
 		}))
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		check(err)
 	case "lines": // N: print lines, then wait for the end
 		n, _ := strconv.Atoi(args[0])
 		for i := range n {
@@ -102,19 +100,13 @@ func testd() {
 			fmt.Printf("%s: %q\n", rel, data)
 			return err
 		})
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
+		check(err)
 	case "exit":
 		code, _ := strconv.Atoi(args[0])
 		syscall.Exit(code)
 	case "get": // URL: print the answer, fail unless there is one
 		resp, err := (&http.Client{Timeout: 5 * time.Second}).Get(args[0])
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			syscall.Exit(1)
-		}
+		check(err)
 		_, _ = io.Copy(os.Stdout, resp.Body)
 	case "udpserve": // ADDR: answer every datagram
 		c, err := net.ListenPacket("udp", args[0])
@@ -125,8 +117,7 @@ func testd() {
 				_, err = c.WriteTo(append([]byte("udp: "), buf[:n]...), from)
 			}
 		}
-		fmt.Fprintln(os.Stderr, err)
-		syscall.Exit(1)
+		check(err)
 	case "udp": // ADDR TEXT: send a datagram until there is an answer; print it
 		c, err := net.Dial("udp", args[0])
 		for buf := make([]byte, 1500); err == nil; {
@@ -137,20 +128,13 @@ func testd() {
 				syscall.Exit(0)
 			}
 		}
-		fmt.Fprintln(os.Stderr, err)
-		syscall.Exit(1)
+		check(err)
 	case "lookup": // NAME: print its addresses
 		addrs, err := net.LookupHost(args[0])
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			syscall.Exit(1)
-		}
+		check(err)
 		fmt.Println(strings.Join(addrs, " "))
 	case "write": // FILE TEXT
-		if err := os.WriteFile(args[0], []byte(strings.Join(args[1:], " ")+"\n"), 0o666); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			syscall.Exit(1)
-		}
+		check(os.WriteFile(args[0], []byte(strings.Join(args[1:], " ")+"\n"), 0o666))
 	case "copy": // FROM TO: for ever, if it says so
 		data, err := os.ReadFile(args[0])
 		if string(data) == "for ever\n" {
@@ -159,22 +143,13 @@ func testd() {
 		if err == nil {
 			err = os.WriteFile(args[1], data, 0o666)
 		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			syscall.Exit(1)
-		}
+		check(err)
 	case "stamp": // FILE: write the time into it, and stay
-		if err := os.WriteFile(args[0], []byte(time.Now().String()+"\n"), 0o666); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			syscall.Exit(1)
-		}
+		check(os.WriteFile(args[0], []byte(time.Now().String()+"\n"), 0o666))
 		untilSignal()
 	case "read": // FILE
 		data, err := os.ReadFile(args[0])
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			syscall.Exit(1)
-		}
+		check(err)
 		os.Stdout.Write(data)
 	case "exists": // FILE: a healthcheck that a script controls
 		if _, err := os.Stat(args[0]); err != nil {
@@ -183,10 +158,7 @@ func testd() {
 		}
 	case "orphan": // as process 1: get a child that is not one's own, and never wait for it
 		c := exec.Command("sh", "-c", "(sleep 0.05; echo >/tmp/orphaned) & :")
-		if err := c.Run(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			syscall.Exit(1)
-		}
+		check(c.Run())
 		untilSignal()
 	case "sleep":
 		untilSignal()
@@ -204,6 +176,14 @@ func testd() {
 	default:
 		fmt.Fprintln(os.Stderr, "testd: unknown", os.Args[1])
 		syscall.Exit(2)
+	}
+}
+
+// check ends the program with an error, if there is one.
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		syscall.Exit(1)
 	}
 }
 
