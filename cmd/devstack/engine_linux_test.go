@@ -154,7 +154,7 @@ func runInside(t *testing.T, script string) {
 				return err
 			}
 			env.Vars = append(env.Vars, "PATH="+env.Getenv("BIN")+":"+os.Getenv("PATH"))
-			roots := state.Roots{Run: env.Getenv("DEVSTACK_RUN_ROOT"), Data: env.Getenv("DEVSTACK_DATA_ROOT")}
+			roots := state.RootsFrom(env.Getenv, os.Getuid())
 			env.Defer(func() {
 				log, err := os.ReadFile(roots.Log())
 				if err == nil && len(log) > 0 {
@@ -221,7 +221,7 @@ func cmdLeakCheck(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 0 {
 		ts.Fatalf("usage: leakcheck")
 	}
-	roots := state.Roots{Run: ts.Getenv("DEVSTACK_RUN_ROOT"), Data: ts.Getenv("DEVSTACK_DATA_ROOT")}
+	roots := state.RootsFrom(ts.Getenv, os.Getuid())
 	before := ts.Value(beforeKey{}).(observation)
 	if err := ts.Exec("devstack", "engine", "stop"); err != nil {
 		ts.Fatalf("engine stop: %v", err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -21,7 +22,7 @@ func cmdMirrored(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
 		ts.Fatalf("usage: mirrored FOLDER SERVICE TARGET [SKIPPED...]")
 	}
-	roots := state.Roots{Run: ts.Getenv("DEVSTACK_RUN_ROOT"), Data: ts.Getenv("DEVSTACK_DATA_ROOT")}
+	roots := state.RootsFrom(ts.Getenv, os.Getuid())
 	skip := func(rel string) bool { return slices.Contains(args[3:], rel) }
 	ts.Check(eventually(func() error {
 		root, err := containerRoot(roots, args[1])
