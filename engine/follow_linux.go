@@ -32,7 +32,7 @@ func (u *up) followers(order []string) {
 
 func (u *up) follows(s *compose.Service) bool {
 	others := plan.SharedWith(s)
-	if !u.req.NoDeps {
+	if !u.req.NoDeps && !u.req.NoFollow {
 		others = plan.RestartsWith(s)
 	}
 	return slices.ContainsFunc(others, func(other string) bool { return slices.Contains(u.selected, other) })

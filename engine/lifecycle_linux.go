@@ -264,13 +264,9 @@ func (e *Engine) followers(p *supervise.Project, services []string) ([]string, m
 		return services, causes
 	}
 	out := slices.Clone(services)
-	for i := 0; i < len(out); i++ {
-		for _, edge := range g.Dependents(out[i]) {
-			if edge.Restart && !slices.Contains(out, edge.From) && len(p.ServiceUnits(edge.From)) > 0 {
-				out = append(out, edge.From)
-				causes[edge.From] = out[i] + " restarted"
-			}
-		}
+	for _, edge := range g.Followers(services, func(name string) bool { return len(p.ServiceUnits(name)) > 0 }) {
+		out = append(out, edge.From)
+		causes[edge.From] = edge.To + " restarted"
 	}
 	return out, causes
 }

@@ -241,6 +241,28 @@ func (g *Graph) Reached(services []string) []string {
 	return g.reach(services, g.dependents, func(e Edge) string { return e.From })
 }
 
+// Followers are the edges by which others restart when the services do, and
+// others again when those do: one for each, From being the follower, in the
+// order of Order. include leaves out those that it is false for.
+func (g *Graph) Followers(services []string, include func(service string) bool) []Edge {
+	restarts := map[string]bool{}
+	for _, name := range services {
+		restarts[name] = true
+	}
+	var out []Edge
+	for _, name := range g.Order() {
+		if restarts[name] {
+			continue
+		}
+		i := slices.IndexFunc(g.needs[name], func(e Edge) bool { return e.Restart && restarts[e.To] })
+		if i >= 0 && include(name) {
+			restarts[name] = true
+			out = append(out, g.needs[name][i])
+		}
+	}
+	return out
+}
+
 func (g *Graph) reach(from []string, edges map[string][]Edge, next func(Edge) string) []string {
 	in := map[string]bool{}
 	todo := slices.Clone(from)

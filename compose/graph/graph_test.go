@@ -53,6 +53,33 @@ func TestLevelsAndOrder(t *testing.T) {
 	}
 }
 
+func TestFollowers(t *testing.T) {
+	p := project("db:", "api: db", "web: api", "top: web", "asks: db", "shares:", "off: api")
+	for _, name := range []string{"api", "web", "top", "off"} {
+		for to, d := range p.Services[name].DependsOn {
+			d.Restart = true
+			p.Services[name].DependsOn[to] = d
+		}
+	}
+	s := p.Services["shares"]
+	s.NetworkMode = "service:web"
+	p.Services["shares"] = s
+	g, err := graph.New(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range g.Followers([]string{"db"}, func(name string) bool { return name != "off" }) {
+		got = append(got, e.From+" with "+e.To)
+	}
+	if d := cmp.Diff([]string{"api with db", "web with api", "shares with web", "top with web"}, got); d != "" {
+		t.Error(d)
+	}
+	if got := g.Followers([]string{"db"}, func(name string) bool { return name == "web" }); len(got) != 0 {
+		t.Error("a follower of who does not follow: ", got)
+	}
+}
+
 func TestCauses(t *testing.T) {
 	p := project("a:", "b:", "c:", "d:", "e:", "f:")
 	s := p.Services["a"]

@@ -171,6 +171,8 @@ type UpRequest struct {
 	Credentials        Credentials       `json:"credentials,omitzero"`
 	Lock               *Lock             `json:"lock,omitempty"`
 	Edit               bool              `json:"-"` // see ServiceRequest
+	// NoFollow leaves dependents that restart with a service to the caller.
+	NoFollow bool `json:"-"`
 }
 
 // Meta is what the engine records of where a project came from.

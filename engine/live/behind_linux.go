@@ -2,76 +2,105 @@ package live
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"devstack/compose"
+	"devstack/compose/graph"
+	"devstack/engine/api"
 	"devstack/engine/plan"
 )
 
-// taking runs fn, which stops the service's dependents and starts them when the
-// service is up again. Those that are left stopped, because it does not come up
-// or a newer edit ended the wait for it, come along with what succeeds later.
-func (l *lane) taking(fn func() error) error {
-	before := l.dependents()
-	err := fn()
-	if err == nil {
-		return nil
-	}
-	after := l.dependents()
-	for _, name := range before {
-		if !slices.Contains(after, name) && !slices.Contains(l.stopped, name) {
-			l.stopped = append(l.stopped, name)
-		}
-	}
-	return err
-}
+// Dependents that restart with a service follow once it does its work again,
+// and go on until then. Nobody has the project to himself for that wait: what
+// an edit broke keeps no edit of another service from being live.
 
-// startStopped starts what taking found to be left stopped, once the lane's
-// service does its work again.
-func (s *Session) startStopped(ctx context.Context, l *lane) error {
-	p := s.latest()
-	l.stopped = slices.DeleteFunc(l.stopped, func(name string) bool {
-		_, still := p.Services[name]
-		return !still
-	})
-	if len(l.stopped) == 0 {
-		return nil
-	}
-	if err := s.serving(ctx, l, l.service); err != nil {
-		return err
-	}
-	err := s.up(ctx, p, l.stopped, true, s.followers(l.service))
-	if err == nil {
-		l.stopped = nil
-	}
-	return err
-}
-
-// dependents are the services that run and follow the lane's.
-func (l *lane) dependents() (names []string) {
+// leaveBehind adds to what the lane has to restart yet the running services
+// that restart when those in done do.
+func (l *lane) leaveBehind(p *compose.Project, done ...string) error {
 	running := l.s.running()
 	if running == nil {
 		return nil
 	}
-	p := l.s.declared()
-	for _, name := range p.ServiceNames() {
-		if name != l.service && follows(p, name, l.service, map[string]bool{}) && running.Runs(name) {
-			names = append(names, name)
+	g, err := graph.New(p)
+	if err != nil {
+		return err
+	}
+	for _, edge := range g.Followers(done, running.Runs) {
+		if !slices.Contains(l.behind, edge.From) {
+			l.behind = append(l.behind, edge.From)
 		}
 	}
-	return names
+	return nil
 }
 
-// follows says whether a service restarts with another: it asks for that, or
-// lives in its namespaces.
-func follows(p *compose.Project, name, other string, seen map[string]bool) bool {
-	if seen[name] {
-		return false
+// withShared adds the running services that an Up of one makes anew, too: they
+// live in its namespaces.
+func (s *Session) withShared(p *compose.Project, service string) []string {
+	running := s.running()
+	g, err := graph.New(p)
+	if running == nil || err != nil {
+		return []string{service}
 	}
-	seen[name] = true
-	s, ok := p.Services[name]
-	if !ok {
-		return false
+	all := []string{service}
+	for _, name := range g.Order() {
+		other := p.Services[name]
+		in := func(name string) bool { return slices.Contains(all, name) }
+		if !in(name) && running.Runs(name) && slices.ContainsFunc(plan.SharedWith(&other), in) {
+			all = append(all, name)
+		}
 	}
-	return slices.ContainsFunc(plan.RestartsWith(&s), func(dep string) bool { return dep == other || follows(p, dep, other, seen) })
+	return all
+}
+
+// follow restarts what was left behind, as soon as what it waits for is there.
+// A newer edit ends the wait; its own work goes on with it.
+func (s *Session) follow(ctx context.Context, l *lane) error {
+	for len(l.behind) > 0 {
+		p, declared := s.running(), s.latest()
+		if p == nil {
+			return nil
+		}
+		l.behind = slices.DeleteFunc(l.behind, func(name string) bool { return !p.Runs(name) })
+		g, err := graph.New(declared)
+		if err != nil {
+			return err
+		}
+		wave := slices.DeleteFunc(slices.Clone(l.behind), func(name string) bool {
+			return slices.ContainsFunc(g.Dependencies(name), func(e graph.Edge) bool { return slices.Contains(l.behind, e.To) })
+		})
+		for _, name := range wave {
+			if err := s.awaitConditions(ctx, l, declared, name); errors.Is(err, errSuperseded) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
+		if err := s.restartOnly(ctx, wave, s.followers(l.service)); err != nil {
+			return err
+		}
+		l.behind = slices.DeleteFunc(l.behind, func(name string) bool { return slices.Contains(wave, name) })
+	}
+	return nil
+}
+
+// awaitConditions waits for what a service's depends_on asks of others, or a
+// newer edit.
+func (s *Session) awaitConditions(ctx context.Context, l *lane, p *compose.Project, service string) error {
+	running, declared := s.running(), p.Services[service]
+	if running == nil {
+		return nil
+	}
+	return l.supersedable(ctx, func(ctx context.Context) error {
+		return running.AwaitDependencies(ctx, &declared, func(api.Message) {})
+	})
+}
+
+// restartOnly restarts services, and nobody with them.
+func (s *Session) restartOnly(ctx context.Context, services []string, emit func(api.Message)) error {
+	if len(services) == 0 {
+		return nil
+	}
+	_, err := s.o.Engine.Restart(ctx, api.ServiceRequest{Name: s.declared().Name, Services: services, NoDeps: true, Edit: true}, emit)
+	return err
 }

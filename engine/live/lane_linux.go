@@ -120,7 +120,8 @@ func (l *lane) merged(a, b *task) *task {
 type lane struct {
 	s       *Session
 	service string
-	stopped []string // see taking; of the lane's goroutine
+	behind  []string // services that have to restart yet, see follow; of the lane's goroutine
+	served  bool     // the task under way has brought the service up; of the lane's goroutine
 
 	mu      sync.Mutex
 	pending *task

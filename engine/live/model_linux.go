@@ -188,7 +188,7 @@ func (s *Session) loadAndUp(session, ctx context.Context, files []watch.ModelFil
 			return fail(err)
 		}
 	}
-	req := s.upRequest(p, s.o.Request.Services, false)
+	req := s.upRequest(p, s.o.Request.Services)
 	req.RemoveOrphans = slices.ContainsFunc(old.ServiceNames(), func(name string) bool {
 		_, still := p.Services[name]
 		_, disabled := p.Disabled[name]

@@ -29,6 +29,7 @@ func (s *Session) carryOut(ctx context.Context, l *lane, t *task) error {
 	if !look {
 		s.reportTask(api.WatchChanged, action, t, "", nil)
 	}
+	l.served = false
 	text, err := s.do(ctx, l, t)
 	switch {
 	case errors.Is(err, errSuperseded):
@@ -43,7 +44,27 @@ func (s *Session) carryOut(ctx context.Context, l *lane, t *task) error {
 		return nil // it was
 	}
 	s.reportTask(api.WatchDone, action, t, text, nil)
+	if l.served {
+		s.lookAfter(ctx, action, t)
+	}
 	return nil
+}
+
+// lookAfter reports when what was started just now does not last: without a
+// healthcheck nothing else would tell of a program that dies of an edit a
+// moment after its start.
+func (s *Session) lookAfter(ctx context.Context, action string, t *task) {
+	p := s.running()
+	if p == nil {
+		return
+	}
+	for _, u := range p.ServiceUnits(t.Service) {
+		s.lanes.Go(func() {
+			if err := u.AwaitCrash(ctx); err != nil {
+				s.reportTask(api.WatchFailed, action, t, "", &api.Error{Service: t.Service, Message: err.Error(), Detail: u.Evidence(false)})
+			}
+		})
+	}
 }
 
 // actionOf names what a task does.
@@ -68,8 +89,11 @@ func (s *Session) do(ctx context.Context, l *lane, t *task) (text string, err er
 	}
 	if t.Rebuild {
 		told, same, err := s.rebuild(ctx, l, t)
-		if err != nil || !same {
-			return told, err
+		if err != nil {
+			return "", err
+		}
+		if !same {
+			return told, s.follow(ctx, l)
 		}
 		text = "the image is the same" // and what is to be copied or restarted is not done with it
 	}
@@ -104,12 +128,12 @@ func (s *Session) do(ctx context.Context, l *lane, t *task) (text string, err er
 		}
 	}
 	if restart {
-		return text, s.restart(ctx, l, t.Service)
+		err = s.restart(ctx, l, t.Service)
 	}
-	if t.Rebuild {
-		return text, s.startStopped(ctx, l)
+	if err == nil {
+		err = s.follow(ctx, l)
 	}
-	return text, nil
+	return text, err
 }
 
 func changed(r apply.Result) bool { return r.Written+r.Made+r.Removed > 0 }
@@ -188,20 +212,18 @@ func (s *Session) exec(ctx context.Context, u *supervise.Unit, h *compose.Hook) 
 	return e
 }
 
-// restart restarts a service in place, and dependents that ask for it.
+// restart restarts a service in place; dependents that ask for it are left
+// behind, for follow.
 func (s *Session) restart(ctx context.Context, l *lane, service string) error {
-	name := s.declared().Name
-	followed := s.followers(service)
-	err := l.taking(func() error {
-		return l.supersedable(ctx, func(ctx context.Context) error { // dependents may wait long for what is broken
-			_, err := s.o.Engine.Restart(ctx, api.ServiceRequest{Name: name, Services: []string{service}, Edit: true}, followed)
-			return err
-		})
-	})
-	if err != nil {
+	if err := s.awaitConditions(ctx, l, s.latest(), service); err != nil {
 		return err
 	}
-	l.stopped = nil
+	if err := s.restartOnly(ctx, []string{service}, func(api.Message) {}); err != nil {
+		return err
+	}
+	if err := l.leaveBehind(s.latest(), service); err != nil {
+		return err
+	}
 	return s.serving(ctx, l, service)
 }
 
@@ -214,6 +236,7 @@ func (s *Session) serving(ctx context.Context, l *lane, service string) error {
 	if errors.Is(err, errSuperseded) {
 		return nil
 	}
+	l.served = err == nil
 	return err
 }
 
@@ -274,10 +297,8 @@ func (s *Session) rebuild(ctx context.Context, l *lane, t *task) (text string, s
 		return "no service", false, nil
 	}
 	before := s.images(t.Service)
-	err = l.taking(func() error {
-		return s.up(ctx, project, []string{t.Service}, true, s.followers(t.Service))
-	})
-	if err != nil {
+	taken := s.withShared(project, t.Service)
+	if err := s.up(ctx, project, t.Service, s.followers(t.Service)); err != nil {
 		return "", false, err
 	}
 	if p := s.running(); p != nil {
@@ -295,10 +316,10 @@ func (s *Session) rebuild(ctx context.Context, l *lane, t *task) (text string, s
 			}
 		}
 	}
-	if err = s.serving(ctx, l, t.Service); err == nil {
-		err = s.startStopped(ctx, l)
+	if err := l.leaveBehind(project, taken...); err != nil {
+		return "", false, err
 	}
-	return "", false, err
+	return "", false, s.serving(ctx, l, t.Service)
 }
 
 // buildDeclared builds a service's image. It returns the project as it is
@@ -345,19 +366,22 @@ func (s *Session) uses(image string) bool {
 
 func imageOf(u *supervise.Unit) string { return string(u.Record().Image.ID) }
 
-// up makes services as declared, without a build.
-func (s *Session) up(ctx context.Context, p *compose.Project, services []string, alone bool, emit func(api.Message)) error {
-	_, err := s.o.Engine.Up(ctx, s.upRequest(p, services, alone), emit)
+// up makes a service as declared, without a build, and what shares its
+// namespaces.
+func (s *Session) up(ctx context.Context, p *compose.Project, service string, emit func(api.Message)) error {
+	req := s.upRequest(p, []string{service})
+	req.NoBuild, req.NoFollow = true, true
+	_, err := s.o.Engine.Up(ctx, req, emit)
 	return err
 }
 
 // upRequest has a copy of the project: an Up fills it in, and the engine goes on
 // to read it.
-func (s *Session) upRequest(p *compose.Project, services []string, alone bool) api.UpRequest {
+func (s *Session) upRequest(p *compose.Project, services []string) api.UpRequest {
 	req, own := s.o.Request, *p
 	own.Services, own.Disabled = maps.Clone(p.Services), maps.Clone(p.Disabled)
 	return api.UpRequest{
-		Project: &own, Meta: api.MetaOf(p, req.Load.EnvFiles), Services: services, NoDeps: false, NoBuild: alone, Scale: scaleOf(req.Scale, services),
+		Project: &own, Meta: api.MetaOf(p, req.Load.EnvFiles), Services: services, Scale: scaleOf(req.Scale, services),
 		Credentials: req.Credentials, Lock: req.Lock, Edit: true,
 	}
 }

@@ -119,6 +119,25 @@ func (u *Unit) AwaitServing(ctx context.Context) error {
 	return err
 }
 
+// AwaitCrash watches over the container's present process until it counts as
+// stable. The error says that it has ended by itself with a failure.
+func (u *Unit) AwaitCrash(ctx context.Context) error {
+	r := u.currentRun()
+	ctx, cancel := context.WithTimeout(ctx, stableRun)
+	defer cancel()
+	var crash error
+	_ = u.p.Await(ctx, func() (bool, error) {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		ended := u.rec.State == api.StateExited || u.rec.State == api.StateRestarting || u.rec.Restarts > 0
+		if ended && u.code != 0 && u.run == r && !r.halted() {
+			crash = fmt.Errorf("it exited (%d)", u.code)
+		}
+		return ended || u.run != r || u.gone, nil
+	})
+	return crash
+}
+
 // monitor makes sure that a container of which only its ports can tell stays up
 // for update_config.monitor; one without ports for a moment at least.
 func (u *Unit) monitor(ctx context.Context, r *run) error {
