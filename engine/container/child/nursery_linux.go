@@ -32,6 +32,7 @@ func nursery() bool {
 	}
 	// What comes with an order must not land in a place of the child's.
 	raw(syscall.SYS_DUP3, 0, FDTarget, oCloexec)
+	deepen()
 	// Nobody collects garbage here, so the loop makes none.
 	var o order
 	answer := make([]byte, 0, MessageHead+8)
@@ -56,6 +57,18 @@ func nursery() bool {
 		write(FDSocket, c.buf)
 	}
 	return false
+}
+
+// deepen makes the stack as large as any child needs: growing it would bring
+// pages of tables into each of them.
+//
+//go:noinline
+func deepen() (sum byte) {
+	var room [24 << 10]byte
+	for i := range room {
+		sum += room[i]
+	}
+	return sum
 }
 
 // order asks for one child: a byte of flags, and descriptors.
