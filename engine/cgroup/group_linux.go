@@ -74,10 +74,8 @@ func (g *Group) make(settings []setting, res *specs.LinuxResources) error {
 			return err
 		}
 	}
-	for _, s := range settings {
-		if err := g.set(s); err != nil {
-			return err
-		}
+	if err := g.set(settings); err != nil {
+		return err
 	}
 	if err := g.openDir(); err != nil {
 		return err
@@ -174,27 +172,54 @@ func (g *Group) enable(settings []setting) error {
 	return nil
 }
 
-func (g *Group) set(s setting) error {
-	h := g.layout.byController(s.controller)
-	err := write(filepath.Join(h.dir+g.path, s.file), s.value)
-	if err != nil && s.optional && (errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, os.ErrPermission)) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("set %s to %q: %w", s.file, s.value, err)
+func (g *Group) set(settings []setting) error {
+	var to control
+	defer to.close()
+	for _, s := range settings {
+		h := g.layout.byController(s.controller)
+		err := to.write(filepath.Join(h.dir+g.path, s.file), s.value)
+		if err != nil && s.optional && (errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, os.ErrPermission)) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("set %s to %q: %w", s.file, s.value, err)
+		}
 	}
 	return nil
 }
 
-// write opens without O_CREAT and writes once, as control files want it.
-func write(file, value string) error {
-	fd, err := unix.Open(file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
+// control is a control file. It stays open while writes go to the same one: a
+// list of device rules is a dozen.
+type control struct {
+	file string
+	fd   int
+}
+
+// write opens without O_CREAT and writes at once, as control files want it.
+func (c *control) write(file, value string) error {
+	if c.file != file {
+		c.close()
+		fd, err := unix.Open(file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		c.file, c.fd = file, fd
 	}
-	defer unix.Close(fd)
-	_, err = unix.Write(fd, []byte(value))
+	_, err := unix.Pwrite(c.fd, []byte(value), 0)
 	return err
+}
+
+func (c *control) close() {
+	if c.file != "" {
+		unix.Close(c.fd)
+		c.file = ""
+	}
+}
+
+func write(file, value string) error {
+	var c control
+	defer c.close()
+	return c.write(file, value)
 }
 
 // Find returns the groups that exist at path, after the engine was restarted.

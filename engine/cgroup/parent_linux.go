@@ -41,6 +41,13 @@ func levelsOf(path string) []string {
 // are parents: each by itself, because another one's Remove may take a marked
 // parent away meanwhile, and one made in passing would never go.
 func makeLevels(h *hierarchy, path string) error {
+	err := os.Mkdir(h.dir+path, 0o755) // all but the first container of a project have their parents
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	parents := parentsOf(path)
 	for _, p := range levelsOf(path) {
 		err := os.Mkdir(h.dir+p, 0o755)
