@@ -16,24 +16,52 @@ const (
 	workTarget   = 80 << 20
 )
 
-// restAfter keeps one piece of work after another from changing the limit each
+// How much garbage there may be for what lives, in percent: while projects
+// change a heap of few megabytes would be collected every few containers.
+const (
+	restPercent  = 100
+	hastePercent = 400
+)
+
+// restAfter keeps one piece of work after another from changing the setting each
 // time.
 const restAfter = time.Second
 
-// effort is how much goes on that needs memory. A nil one sets no limits: they
-// are for an engine that has a process to itself.
+// effort is how much goes on that the collector is told of. A nil one tells it
+// nothing: that is for an engine that has a process to itself.
 type effort struct {
-	limit func(bytes int64)
+	tell func(working bool)
 
 	mu   sync.Mutex
 	n    int
 	rest *time.Timer
 }
 
+// newEffort is for work on content.
 func newEffort() *effort {
-	f := &effort{limit: func(bytes int64) { debug.SetMemoryLimit(bytes) }}
-	f.limit(memoryTarget)
-	return f
+	return restingEffort(func(working bool) {
+		target := int64(memoryTarget)
+		if working {
+			target = workTarget
+		}
+		debug.SetMemoryLimit(target)
+	})
+}
+
+// newHaste is for changes of projects.
+func newHaste() *effort {
+	return restingEffort(func(working bool) {
+		percent := restPercent
+		if working {
+			percent = hastePercent
+		}
+		debug.SetGCPercent(percent)
+	})
+}
+
+func restingEffort(tell func(working bool)) *effort {
+	tell(false)
+	return &effort{tell: tell}
 }
 
 // begin announces work, which lasts until end is called.
@@ -47,7 +75,7 @@ func (f *effort) begin() (end func()) {
 		if f.rest != nil {
 			f.rest.Stop()
 		}
-		f.limit(workTarget)
+		f.tell(true)
 	}
 	return sync.OnceFunc(f.end)
 }
@@ -60,11 +88,11 @@ func (f *effort) end() {
 	}
 }
 
-// settle takes the limit back unless more has begun.
+// settle takes it back unless more has begun.
 func (f *effort) settle() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.n == 0 {
-		f.limit(memoryTarget)
+		f.tell(false)
 	}
 }

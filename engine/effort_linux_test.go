@@ -9,29 +9,30 @@ import (
 
 func TestEffort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var limits []int64
-		f := &effort{limit: func(bytes int64) { limits = append(limits, bytes) }}
-		now := func(want ...int64) {
+		var told []bool
+		f := restingEffort(func(working bool) { told = append(told, working) })
+		now := func(want ...bool) {
 			t.Helper()
 			synctest.Wait()
-			if !slices.Equal(limits, want) {
-				t.Errorf("limits are %d, want %d", limits, want)
+			if !slices.Equal(told, want) {
+				t.Errorf("told %v, want %v", told, want)
 			}
 		}
+		const rests, works = false, true
 		one, two := f.begin(), f.begin()
 		one()
 		one() // counts once
 		time.Sleep(2 * restAfter)
-		now(workTarget)
+		now(rests, works)
 		two()
-		now(workTarget)
+		now(rests, works)
 		time.Sleep(restAfter / 2)
 		three := f.begin() // before the rest
 		time.Sleep(2 * restAfter)
-		now(workTarget, workTarget)
+		now(rests, works, works)
 		three()
 		time.Sleep(2 * restAfter)
-		now(workTarget, workTarget, memoryTarget)
+		now(rests, works, works, rests)
 	})
 	(*effort)(nil).begin()()
 }

@@ -33,8 +33,8 @@ type Config struct {
 	Idle func()
 	// Warn takes errors that no request waits for.
 	Warn func(error)
-	// Effort adapts the process to how much there is to do; may be nil.
-	Effort *effort
+	// Effort and Haste adapt the process to how much there is to do; may be nil.
+	Effort, Haste *effort
 }
 
 // Engine runs projects.
@@ -173,9 +173,18 @@ func (e *Engine) lock(ctx context.Context, name string) (p *supervise.Project, u
 			return nil, nil, err
 		}
 		if e.known(name) == p {
-			return p, unlock, nil
+			return p, e.hasten(unlock), nil
 		}
 		unlock() // it was forgotten while this waited: there is another, or none
+	}
+}
+
+// hasten has the collector work less until unlock is called.
+func (e *Engine) hasten(unlock func()) func() {
+	rest := e.cfg.Haste.begin()
+	return func() {
+		unlock()
+		rest()
 	}
 }
 

@@ -76,7 +76,7 @@ func (e *Engine) lockTargets(ctx context.Context, req *api.ServiceRequest) (*sup
 			unlock()
 			return nil, nil, nil, err
 		}
-		return p, services, unlock, nil
+		return p, services, e.hasten(unlock), nil
 	}
 }
 

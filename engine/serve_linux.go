@@ -31,7 +31,7 @@ type ServeOptions struct {
 // nothing is left to run or it is told to end. It returns the exit status that
 // the guard understands.
 func Serve(ctx context.Context, o ServeOptions) (status int, err error) {
-	effort := newEffort()
+	effort, haste := newEffort(), newHaste()
 	link, err := guard.Connect()
 	if err != nil {
 		return 1, fmt.Errorf("serve: %w", err)
@@ -59,7 +59,7 @@ func Serve(ctx context.Context, o ServeOptions) (status int, err error) {
 	p := &process{o: o, link: link, data: data, end: make(chan int, 1)}
 	p.server = server.New(server.Options{Version: o.Version, Build: build, Log: o.Log, Idle: p.mayBeIdle, Outdated: p.outdated})
 	warn := func(err error) { o.Log.Warn(err.Error()) }
-	p.engine, err = Open(ctx, Config{Roots: o.Roots, Version: o.Version, Build: build, Guard: link, Idle: p.mayBeIdle, Warn: warn, Effort: effort})
+	p.engine, err = Open(ctx, Config{Roots: o.Roots, Version: o.Version, Build: build, Guard: link, Idle: p.mayBeIdle, Warn: warn, Effort: effort, Haste: haste})
 	if err != nil {
 		return 1, err
 	}
