@@ -63,13 +63,18 @@ func assemble(s *specs.LinuxSeccomp) ([]instruction, error) {
 	if own := sections[auditX86_64]; own != nil && !slices.Contains(archs, specs.ArchX32) {
 		sections[auditX86_64] = append(own, span{x32Bit, ret(retKillProcess)})
 	}
-	program := []instruction{{code: opLoad, k: offsetArch}}
-	for _, audit := range order {
-		body := append([]instruction{{code: opLoad, k: offsetNumber}}, search(sections[audit])...)
-		program = append(program, instruction{code: opJeq, jt: 1, k: audit}, instruction{code: opJump, k: uint32(len(body))})
-		program = append(program, body...)
+	w := writer{verdicts: map[uint32]int{}}
+	next := w.verdict(retKillProcess)
+	for _, audit := range slices.Backward(order) {
+		w.jump(w.search(sections[audit]))
+		w.put(instruction{code: opLoad, k: offsetNumber})
+		w.put(instruction{code: opJump, k: uint32(w.distance(next))})
+		w.put(instruction{code: opJeq, jt: 1, k: audit})
+		next = w.here()
 	}
-	return append(program, ret(retKillProcess)...), nil
+	w.put(instruction{code: opLoad, k: offsetArch})
+	slices.Reverse(w.back)
+	return w.back, nil
 }
 
 // span is what happens from a number on, until the next span.
@@ -117,23 +122,6 @@ func spans(calls map[uint32]*call, m machine, def uint32) []span {
 }
 
 func ret(v uint32) []instruction { return []instruction{{code: opReturn, k: v}} }
-
-// search emits a binary search for the accumulator's span.
-func search(all []span) []instruction {
-	if len(all) == 1 {
-		return all[0].code
-	}
-	middle := len(all) / 2
-	left, right := search(all[:middle]), search(all[middle:])
-	const far = 255
-	var program []instruction
-	if len(left) <= far {
-		program = []instruction{{code: opJge, k: all[middle].from, jt: uint8(len(left))}}
-	} else {
-		program = []instruction{{code: opJge, k: all[middle].from, jf: 1}, {code: opJump, k: uint32(len(left))}}
-	}
-	return append(append(program, left...), right...)
-}
 
 // code emits the rules in order; one that does not hold jumps to the next.
 func (c *call) code() []instruction {
@@ -210,14 +198,15 @@ func halves(v uint64) (high, low uint32) { return uint32(v >> 32), uint32(v) }
 func equal(a specs.LinuxSeccompArg, mask, value uint64) []instruction {
 	maskHigh, maskLow := halves(mask)
 	high, low := halves(value)
-	return []instruction{
-		loadHigh(a),
-		{code: opAnd, k: maskHigh},
-		{code: opJeq, k: high, jf: fail},
-		loadLow(a),
-		{code: opAnd, k: maskLow},
-		{code: opJeq, k: low, jf: fail},
+	return append(equalHalf(loadHigh(a), maskHigh, high), equalHalf(loadLow(a), maskLow, low)...)
+}
+
+func equalHalf(load instruction, mask, value uint32) []instruction {
+	test := instruction{code: opJeq, k: value, jf: fail}
+	if mask == ^uint32(0) {
+		return []instruction{load, test}
 	}
+	return []instruction{load, {code: opAnd, k: mask}, test}
 }
 
 // above holds if the argument is above the value; op decides about equality.

@@ -6,7 +6,7 @@
 //
 //   - emits a binary search over ranges of system call numbers per architecture
 //     (about 10 instructions to a verdict; Docker's default profile for three
-//     architectures stays below 1000), which the kernel also precomputes faster;
+//     architectures stays below 600), which the kernel also precomputes faster;
 //   - answers ENOSYS instead of the default errno for system calls newer than
 //     any that the profile names, as runc does, so that C libraries fall back;
 //   - kills a process that enters through an architecture not in the profile;
