@@ -38,6 +38,34 @@ func (p *Project) Pos(keys ...string) Pos { return p.Positions.Find(Path(keys...
 // ServiceNames are the names of the enabled services, sorted.
 func (p *Project) ServiceNames() []string { return slices.Sorted(maps.Keys(p.Services)) }
 
+// Selection is what an operation on services is about: these with all that they
+// depend on; without any, the whole project.
+func (p *Project) Selection(services []string) []string {
+	if len(services) == 0 {
+		return p.ServiceNames()
+	}
+	return p.Closure(services)
+}
+
+// Closure adds to services all that they depend on. The result is sorted.
+func (p *Project) Closure(services []string) []string {
+	seen := make(map[string]bool)
+	var visit func(string)
+	visit = func(name string) {
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		for on := range p.Services[name].DependsOn {
+			visit(on)
+		}
+	}
+	for _, s := range services {
+		visit(s)
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
 // ImageName is what a service's image is called: by the service's own name for
 // it, or PROJECT-SERVICE.
 func ImageName(project, service string, s *Service) string {

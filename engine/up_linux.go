@@ -416,10 +416,22 @@ func (u *up) settlePorts(ctx context.Context, pl *plan.Plan) {
 	}
 }
 
+// meta is what is recorded with the declaration. Providers that were not asked
+// this time have answered before.
+func (u *up) meta() api.Meta {
+	meta := u.req.Meta
+	_, was := u.p.Declared()
+	if len(was.Provided) > 0 {
+		meta.Provided = maps.Clone(was.Provided)
+		maps.Copy(meta.Provided, u.req.Meta.Provided)
+	}
+	return meta
+}
+
 // execute puts the declaration on record and carries the plan out.
 func (u *up) execute(ctx context.Context, pl *plan.Plan) error {
 	defer u.settlePorts(ctx, pl)
-	if err := u.p.Declare(u.req.Project, u.req.Meta); err != nil {
+	if err := u.p.Declare(u.req.Project, u.meta()); err != nil {
 		return err
 	}
 	x := supervise.Execution{

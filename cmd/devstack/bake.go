@@ -57,7 +57,7 @@ func printBake(e *env, req *api.BuildRequest) error {
 	case len(names) == 0:
 		names = p.ServiceNames()
 	case req.WithDeps:
-		names = closure(p, names)
+		names = p.Closure(names)
 	}
 	out := bakeFile{Group: map[string]bakeGroup{}, Target: map[string]bakeTarget{}}
 	group := bakeGroup{Targets: []string{}}

@@ -84,7 +84,7 @@ func runConfig(ctx context.Context, e *env, o *configOptions, services []string)
 		return err
 	}
 	if len(services) > 0 {
-		keep := closure(p, services)
+		keep := p.Closure(services)
 		maps.DeleteFunc(p.Services, func(name string, _ compose.Service) bool { return !slices.Contains(keep, name) })
 	}
 	if !e.flags.all {

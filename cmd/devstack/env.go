@@ -9,6 +9,7 @@ import (
 
 	"devstack/cmd/devstack/render"
 	"devstack/compose"
+	"devstack/engine/api"
 )
 
 // env is everything a verb may know of the process it runs in, and the global
@@ -26,9 +27,10 @@ type env struct {
 	signals *signals
 	// project is the one that was loaded last; report uses it to place errors.
 	project  *compose.Project
-	began    time.Time // when that load began
-	remotes  *remotes  // made by the first load
-	checkout *checkout // what the last load settled, until it is noted
+	began    time.Time               // when that load began
+	remotes  *remotes                // made by the first load
+	checkout *checkout               // what the last load settled, until it is noted
+	provided map[string]api.Provided // what providers have answered
 }
 
 // globalFlags come before the verb.

@@ -45,7 +45,7 @@ func runGraph(ctx context.Context, e *env, format string, services []string) err
 	if err != nil {
 		return err
 	}
-	return write(e.stdout, &drawing{p, g, selection(p, services)})
+	return write(e.stdout, &drawing{p, g, p.Selection(services)})
 }
 
 // drawing is what the formats show.

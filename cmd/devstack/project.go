@@ -13,6 +13,7 @@ import (
 
 	"devstack/compose"
 	"devstack/compose/load"
+	"devstack/engine/api"
 	"devstack/engine/api/client"
 )
 
@@ -87,40 +88,19 @@ func checkServices(p *compose.Project, services []string) error {
 	return nil
 }
 
+// meta is what the engine records of where a project came from.
+func (e *env) meta(p *compose.Project) api.Meta {
+	m := api.MetaOf(p, e.flags.envFiles)
+	m.Provided = e.provided
+	return m
+}
+
 func noSuchService(p *compose.Project, name string) error {
 	err := fmt.Errorf("no such service: %s", name)
 	if near := nearest(name, slices.Concat(p.ServiceNames(), slices.Collect(maps.Keys(p.Disabled)))); near != "" {
 		err = fmt.Errorf("%w\nhint: did you mean %q?", err, near)
 	}
 	return err
-}
-
-// selection is what a verb on services is about: these with all that they depend
-// on; without any, the whole project.
-func selection(p *compose.Project, services []string) []string {
-	if len(services) == 0 {
-		return p.ServiceNames()
-	}
-	return closure(p, services)
-}
-
-// closure adds to services all that they depend on.
-func closure(p *compose.Project, services []string) []string {
-	seen := make(map[string]bool)
-	var visit func(string)
-	visit = func(name string) {
-		if seen[name] {
-			return
-		}
-		seen[name] = true
-		for on := range p.Services[name].DependsOn {
-			visit(on)
-		}
-	}
-	for _, s := range services {
-		visit(s)
-	}
-	return slices.Sorted(maps.Keys(seen))
 }
 
 // serviceNames completes the names of services on the command line.

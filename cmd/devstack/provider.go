@@ -13,8 +13,8 @@ import (
 	"strings"
 
 	"devstack/compose"
-	"devstack/compose/graph"
 	"devstack/engine/api"
+	"devstack/engine/outside"
 )
 
 // A provider is a program that runs a service somewhere else. It is called as
@@ -41,10 +41,11 @@ type provider struct {
 // a provider. It gives those of services that are left to the engine; done
 // reports that nothing is.
 func (e *env) outside(ctx context.Context, p *compose.Project, services []string) (left []string, done bool, err error) {
-	if err := errors.Join(e.modelVariables(p, services), e.externalFiles(p, services)); err != nil {
+	selected := p.Selection(services)
+	if err := errors.Join(outside.Models(p, selected), outside.Files(p, selected, e.getenv, e.path)); err != nil {
 		return nil, false, err
 	}
-	if err := e.providersUp(ctx, p, services); err != nil {
+	if err := e.providersUp(ctx, p, selected); err != nil {
 		return nil, false, err
 	}
 	left = slices.DeleteFunc(slices.Clone(services), func(n string) bool {
@@ -58,7 +59,7 @@ func (e *env) outside(ctx context.Context, p *compose.Project, services []string
 // provider, tells their dependents what was set, and takes them out of the
 // project: what is left is the engine's.
 func (e *env) providersUp(ctx context.Context, p *compose.Project, services []string) error {
-	names, err := e.providers(p, services)
+	names, err := outside.Providers(p, services)
 	if err != nil || len(names) == 0 {
 		return err
 	}
@@ -69,12 +70,16 @@ func (e *env) providersUp(ctx context.Context, p *compose.Project, services []st
 				if err != nil {
 					return err
 				}
-				injectVariables(p, name, vars)
+				outside.Inject(p, name, vars)
+				if e.provided == nil {
+					e.provided = map[string]api.Provided{}
+				}
+				e.provided[name] = api.Provided{Provider: *p.Services[name].Provider, Variables: vars}
 			}
 			return nil
 		})
 	}
-	withoutProviders(p)
+	outside.WithoutProviders(p)
 	return err
 }
 
@@ -84,7 +89,7 @@ func (e *env) providersDown(ctx context.Context, p *compose.Project, services []
 	if p == nil {
 		return nil
 	}
-	names, err := e.providers(p, services)
+	names, err := outside.Providers(p, p.Selection(services))
 	if err != nil || len(names) == 0 || e.flags.dryRun {
 		return err
 	}
@@ -98,71 +103,8 @@ func (e *env) providersDown(ctx context.Context, p *compose.Project, services []
 	})
 }
 
-// providers are the selected services with a provider, dependencies first.
-func (e *env) providers(p *compose.Project, services []string) ([]string, error) {
-	if !slices.ContainsFunc(p.ServiceNames(), func(n string) bool { return p.Services[n].Provider != nil }) {
-		return nil, nil
-	}
-	g, err := graph.New(p)
-	if err != nil {
-		return nil, err
-	}
-	selected := selection(p, services)
-	return slices.DeleteFunc(g.Order(), func(n string) bool {
-		return p.Services[n].Provider == nil || !slices.Contains(selected, n)
-	}), nil
-}
-
-// withoutProviders takes services with a provider out of the project, and out of
-// what others depend on.
-func withoutProviders(p *compose.Project) {
-	gone := map[string]bool{}
-	maps.DeleteFunc(p.Services, func(name string, s compose.Service) bool {
-		gone[name] = s.Provider != nil
-		return gone[name]
-	})
-	for name, s := range p.Services {
-		s.DependsOn = maps.Clone(s.DependsOn)
-		maps.DeleteFunc(s.DependsOn, func(on string, _ compose.Dependency) bool { return gone[on] })
-		p.Services[name] = s
-	}
-}
-
-// injectVariables gives what a provider has set to the services that depend on
-// its one.
-func injectVariables(p *compose.Project, service string, vars []variable) {
-	prefixes := []string{strings.ToUpper(service) + "_"}
-	if strings.Contains(service, "-") { // no shell can name it otherwise
-		prefixes = append(prefixes, strings.ReplaceAll(prefixes[0], "-", "_"))
-	}
-	for name, s := range p.Services {
-		if _, ok := s.DependsOn[service]; !ok {
-			continue
-		}
-		s.Environment = maps.Clone(s.Environment)
-		if s.Environment == nil {
-			s.Environment = compose.Mapping{}
-		}
-		for _, v := range vars {
-			if v.raw {
-				s.Environment[v.key] = &v.value
-				continue
-			}
-			for _, prefix := range prefixes {
-				s.Environment[prefix+v.key] = &v.value
-			}
-		}
-		p.Services[name] = s
-	}
-}
-
-type variable struct {
-	key, value string
-	raw        bool // not prefixed with the service's name
-}
-
 // callProvider runs a provider's program for one service.
-func (e *env) callProvider(ctx context.Context, p *compose.Project, service, verb string, emit func(api.Message)) ([]variable, error) {
+func (e *env) callProvider(ctx context.Context, p *compose.Project, service, verb string, emit func(api.Message)) ([]api.ProvidedVariable, error) {
 	s := p.Services[service]
 	fault := func(err error) error {
 		return &api.Error{
@@ -272,7 +214,7 @@ func (pr *provider) args(ctx context.Context, verb string) ([]string, error) {
 }
 
 // run calls the provider and follows what it says.
-func (pr *provider) run(ctx context.Context, args []string, info func(string)) ([]variable, error) {
+func (pr *provider) run(ctx context.Context, args []string, info func(string)) ([]api.ProvidedVariable, error) {
 	cmd := pr.command(ctx, args...)
 	var complaints strings.Builder
 	cmd.Stderr = &complaints
@@ -296,7 +238,7 @@ func (pr *provider) run(ctx context.Context, args []string, info func(string)) (
 }
 
 // followProvider reads a provider's messages up to their end.
-func followProvider(r io.Reader, info func(string)) (vars []variable, said error) {
+func followProvider(r io.Reader, info func(string)) (vars []api.ProvidedVariable, said error) {
 	dec := json.NewDecoder(r)
 	for {
 		var m struct{ Type, Message string }
@@ -315,7 +257,7 @@ func followProvider(r io.Reader, info func(string)) (vars []variable, said error
 			if !ok || key == "" {
 				return nil, fmt.Errorf("it sets %q, which is not KEY=VALUE", m.Message)
 			}
-			vars = append(vars, variable{key, value, m.Type == "rawsetenv"})
+			vars = append(vars, api.ProvidedVariable{Key: key, Value: value, Raw: m.Type == "rawsetenv"})
 		case "debug":
 		default:
 			return nil, fmt.Errorf("unknown message type %q", m.Type)

@@ -129,7 +129,7 @@ func runRun(ctx context.Context, e *env, o *runOptions, f *pflag.FlagSet, servic
 	defer c.Close()
 	req := api.RunRequest{
 		Credentials: e.credentials(),
-		Project:     p, Meta: api.MetaOf(p, e.flags.envFiles), Service: service, ContainerName: o.name, Remove: o.remove,
+		Project:     p, Meta: e.meta(p), Service: service, ContainerName: o.name, Remove: o.remove,
 		NoDeps: o.noDeps, NoRecreate: o.noRecreate, Separator: e.separator(p), UseAliases: o.useAliases, TTY: tty, Stdin: stdin, Detach: o.detach,
 		Pull: o.pull, Build: o.build, Lock: pins, Size: ttySize(e.stdout),
 		RemoveOrphans: orphans.remove, IgnoreOrphans: orphans.ignore,

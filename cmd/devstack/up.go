@@ -172,7 +172,7 @@ func (o *createOptions) request(ctx context.Context, e *env, p *compose.Project,
 		Lock:               pins,
 		Credentials:        e.credentials(),
 		Project:            p,
-		Meta:               api.MetaOf(p, e.flags.envFiles),
+		Meta:               e.meta(p),
 		Services:           services,
 		ForceRecreate:      o.forceRecreate,
 		NoRecreate:         o.noRecreate,
@@ -327,7 +327,7 @@ func (o *upOptions) attached(p *compose.Project, services []string) ([]string, e
 		if len(names) == 0 {
 			names = p.ServiceNames()
 		} else if o.attachDeps {
-			names = closure(p, names)
+			names = p.Closure(names)
 		}
 		names = slices.DeleteFunc(slices.Clone(names), func(n string) bool {
 			s, ok := p.Services[n]

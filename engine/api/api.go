@@ -183,6 +183,22 @@ type Meta struct {
 	// Disabled are the declared services that the active profiles leave out:
 	// their containers are no orphans.
 	Disabled []string `json:"disabled,omitempty"`
+	// Provided is what providers have set when a client asked them, by service.
+	Provided map[string]Provided `json:"provided,omitempty"`
+}
+
+// Provided is the answer of a service's provider.
+type Provided struct {
+	Provider  compose.Provider   `json:"provider"` // that was asked
+	Variables []ProvidedVariable `json:"variables,omitempty"`
+}
+
+// ProvidedVariable is for the services that depend on the provider's: as
+// SERVICE_KEY, or as it is.
+type ProvidedVariable struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+	Raw   bool   `json:"raw,omitempty"`
 }
 
 // MetaOf is what is recorded of a project and the env files it was loaded with.

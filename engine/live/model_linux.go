@@ -168,7 +168,7 @@ func (s *Session) loadAndUp(session, ctx context.Context, files []watch.ModelFil
 		}
 		s.report(r)
 	}
-	p, from, err := Load(ctx, s.o.Request)
+	p, from, err := s.load(ctx)
 	fail := func(err error) *reloadResult {
 		if ctx.Err() == nil {
 			tell(api.WatchFailed, "", err)

@@ -65,7 +65,7 @@ type Session struct {
 // from then on no change is missed.
 func Run(ctx context.Context, o Options, ready func(rules int)) error {
 	s := &Session{o: o, lane: map[string]*lane{}, known: openKnown(filepath.Join(o.Dir, "containers")), gone: openGone(filepath.Join(o.Dir, "gone"))}
-	project, from, err := Load(ctx, o.Request)
+	project, from, err := s.load(ctx)
 	if err != nil {
 		// The files may be in the middle of an edit: what runs is watched as it is.
 		p := o.Engine.Project(o.Request.Name)

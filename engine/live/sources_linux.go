@@ -13,6 +13,8 @@ import (
 	"devstack/compose"
 	"devstack/compose/load"
 	"devstack/engine/api"
+	"devstack/engine/image/registry/credentials"
+	"devstack/engine/outside"
 	"devstack/engine/watch"
 )
 
@@ -49,6 +51,20 @@ func Load(ctx context.Context, req api.WatchRequest) (*compose.Project, Sources,
 		},
 	})
 	return p, from, loadError(err)
+}
+
+// load is Load, and what a client does with a project before it sends it.
+func (s *Session) load(ctx context.Context) (*compose.Project, Sources, error) {
+	req := s.o.Request
+	p, from, err := Load(ctx, req)
+	if err != nil {
+		return nil, from, err
+	}
+	var meta api.Meta
+	if running := s.o.Engine.Project(req.Name); running != nil {
+		_, meta = running.Declared()
+	}
+	return p, from, outside.Settle(p, req.Services, credentials.New(req.Load.Environ).Getenv, meta.Provided)
 }
 
 // loadError carries the places of all faults.

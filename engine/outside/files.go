@@ -1,4 +1,4 @@
-package main
+package outside
 
 import (
 	"errors"
@@ -11,11 +11,12 @@ import (
 	"devstack/engine/api"
 )
 
-// externalFiles finds the external configs and secrets that the selected
-// services use: files that the user keeps for all of his projects, in
-// ~/.config/devstack/configs/NAME and secrets/NAME.
-func (e *env) externalFiles(p *compose.Project, services []string) error {
-	selected := selection(p, services)
+// Files finds the external configs and secrets that the services use: files
+// that the user keeps for all of his projects, in
+// ~/.config/devstack/configs/NAME and secrets/NAME. getenv is the user's
+// environment, show says how paths are shown to him. An error is one *api.Error
+// for each that is not there.
+func Files(p *compose.Project, services []string, getenv func(string) string, show func(path string) string) error {
 	var errs []error
 	for _, kind := range []struct {
 		word    string
@@ -25,17 +26,17 @@ func (e *env) externalFiles(p *compose.Project, services []string) error {
 		{"config", p.Configs, func(s compose.Service) []compose.FileReference { return s.Configs }},
 		{"secret", p.Secrets, func(s compose.Service) []compose.FileReference { return s.Secrets }},
 	} {
-		for _, name := range selected {
+		for _, name := range services {
 			for _, ref := range kind.used(p.Services[name]) {
 				o, ok := kind.objects[ref.Source]
 				if !ok || !o.External {
 					continue
 				}
-				path, err := e.externalFile(kind.word+"s", o.Name)
+				path, err := externalFile(getenv, kind.word+"s", o.Name)
 				if err != nil {
 					errs = append(errs, &api.Error{
 						Service: name, Message: fmt.Sprintf("external %s %s was not found", kind.word, o.Name),
-						Hint: "put its content into " + e.path(path), Path: compose.Path(kind.word+"s", ref.Source),
+						Hint: "put its content into " + show(path), Path: compose.Path(kind.word+"s", ref.Source),
 					})
 					continue
 				}
@@ -48,10 +49,10 @@ func (e *env) externalFiles(p *compose.Project, services []string) error {
 }
 
 // externalFile is where one is, or should be.
-func (e *env) externalFile(kind, name string) (string, error) {
-	dir := e.getenv("XDG_CONFIG_HOME")
+func externalFile(getenv func(string) string, kind, name string) (string, error) {
+	dir := getenv("XDG_CONFIG_HOME")
 	if dir == "" {
-		dir = filepath.Join(e.getenv("HOME"), ".config")
+		dir = filepath.Join(getenv("HOME"), ".config")
 	}
 	path := filepath.Join(dir, "devstack", kind, name)
 	if filepath.Base(name) != name || name == ".." {

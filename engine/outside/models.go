@@ -1,4 +1,4 @@
-package main
+package outside
 
 import (
 	"errors"
@@ -11,21 +11,19 @@ import (
 	"devstack/engine/api"
 )
 
-// modelVariables tells the selected services where their models are: in the
-// variables that Compose names, NAME_URL and NAME_MODEL, or those of the file.
-// No model is run here; MODEL_RUNNER_HOST names somebody who runs them.
-func (e *env) modelVariables(p *compose.Project, services []string) error {
+// Models tells the services where their models are: in the variables that
+// Compose names, NAME_URL and NAME_MODEL, or those of the file. No model is run
+// here; MODEL_RUNNER_HOST, of the project's environment, names somebody who runs
+// them. An error is one *api.Error for each model of a service that is nowhere.
+func Models(p *compose.Project, services []string) error {
 	runner := strings.TrimSuffix(p.Environment["MODEL_RUNNER_HOST"], "/")
 	var errs []error
-	for _, name := range selection(p, services) {
+	for _, name := range services {
 		s := p.Services[name]
 		if len(s.Models) == 0 {
 			continue
 		}
-		s.Environment = maps.Clone(s.Environment)
-		if s.Environment == nil {
-			s.Environment = compose.Mapping{}
-		}
+		s.Environment = environment(s)
 		for _, key := range slices.Sorted(maps.Keys(s.Models)) {
 			if runner == "" {
 				errs = append(errs, &api.Error{
@@ -54,4 +52,12 @@ func modelVariableNames(key string, m *compose.ServiceModel) (url, model string)
 		model = m.ModelVar
 	}
 	return url, model
+}
+
+// environment is a copy of a service's, to be added to.
+func environment(s compose.Service) compose.Mapping {
+	if s.Environment == nil {
+		return compose.Mapping{}
+	}
+	return maps.Clone(s.Environment)
 }
