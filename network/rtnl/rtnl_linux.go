@@ -57,10 +57,7 @@ func (o Op) Accept(e ...syscall.Errno) Op {
 
 // Run sends ops in one message and reports the first that failed. The kernel
 // carries out all of them in order, also those after a failure.
-func (c *Conn) Run(ops ...Op) error { return c.run(ops, nil) }
-
-// run also hands the payload of messages other than acks to each.
-func (c *Conn) run(ops []Op, each func([]byte)) error {
+func (c *Conn) Run(ops ...Op) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.fd < 0 {
@@ -77,10 +74,10 @@ func (c *Conn) run(ops []Op, each func([]byte)) error {
 	if err := unix.Sendto(c.fd, out, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return os.NewSyscallError("send netlink", err)
 	}
-	return c.answers(ops, first, each)
+	return c.answers(ops, first)
 }
 
-func (c *Conn) answers(ops []Op, first uint32, each func([]byte)) error {
+func (c *Conn) answers(ops []Op, first uint32) error {
 	var failed error
 	var buf [8192]byte
 	for left := len(ops); left > 0; {
@@ -104,8 +101,6 @@ func (c *Conn) answers(ops []Op, first uint32, each func([]byte)) error {
 				if errno != 0 && failed == nil && !ops[i].allows(errno) {
 					failed = fmt.Errorf("%s: %w", ops[i].Name, errno)
 				}
-			} else if kind == unix.RTM_NEWLINK && each != nil && size >= unix.NLMSG_HDRLEN+unix.SizeofIfInfomsg {
-				each(b[unix.NLMSG_HDRLEN:size])
 			}
 			b = b[min(len(b), (size+3)&^3):]
 		}
@@ -122,18 +117,17 @@ func (o Op) allows(e syscall.Errno) bool {
 	return false
 }
 
-// skipStats is RTEXT_FILTER_SKIP_STATS of linux/rtnetlink.h.
-const skipStats = 1 << 3
-
-// Index returns the index of an interface, ENODEV where there is none.
+// Index returns the index of an interface, ENODEV where there is none. The
+// question takes no lock of the kernel's, as one by message would.
 func (c *Conn) Index(name string) (int, error) {
-	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
-	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
-	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
-	req.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(skipStats)))
-	var index int
-	err := c.run([]Op{{Name: "find interface " + name, req: req}}, func(b []byte) {
-		index = int(int32(binary.NativeEndian.Uint32(b[4:]))) // struct ifinfomsg
-	})
-	return index, err
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ask, err := unix.NewIfreq(name)
+	if err == nil {
+		err = unix.IoctlIfreq(c.fd, unix.SIOCGIFINDEX, ask)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find interface %s: %w", name, err)
+	}
+	return int(ask.Uint32()), nil
 }
