@@ -54,6 +54,7 @@ func (e *Engine) adopt(ctx context.Context, restored map[string]*os.File) error 
 	if errors.Is(err, state.ErrIncomplete) {
 		return errors.Join(errs...)
 	}
+	e.m.Unwritten.Forget()
 	return errors.Join(append(errs, e.sweep(ctx, known), e.drop(restored, known))...)
 }
 

@@ -17,6 +17,7 @@ import (
 	"devstack/engine/event"
 	"devstack/engine/image/registry"
 	"devstack/engine/image/store"
+	"devstack/engine/logs"
 	"devstack/engine/state"
 	"devstack/engine/supervise"
 	"devstack/network"
@@ -97,6 +98,9 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err != nil {
 		return nil, errors.Join(err, m.Runtime.Close())
 	}
+	if m.Unwritten, err = logs.OpenMemory(cfg.Roots.Unwritten()); err != nil {
+		cfg.Warn(err)
+	}
 	e.remote = registry.New(registry.Options{})
 	e.builder = e.openBuilder()
 	e.garbage.collect, e.garbage.warn = e.collectGarbage, cfg.Warn
@@ -113,6 +117,9 @@ func (e *Engine) Close() error {
 	e.garbage.close()
 	err := e.closeBuilder()
 	e.images.Close()
+	if !e.Busy() { // whoever runs goes on to write
+		_ = os.Remove(e.cfg.Roots.Unwritten()) // as nobody needs it, nobody minds
+	}
 	return errors.Join(err, e.m.Network.Close(), e.m.Runtime.Close())
 }
 

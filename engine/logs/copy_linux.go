@@ -70,7 +70,7 @@ func (j *Journal) Copy(ctx context.Context, stream string, r *os.File) error {
 	}
 	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	c := copier{j: j, stream: stream}
+	c := copier{j: j, stream: stream, index: i}
 	for err == nil {
 		// raw.Read parks until c.read finds something.
 		if err = raw.Read(c.read); err == nil {
@@ -116,6 +116,7 @@ func makeNonblocking(r *os.File, raw syscall.RawConn) error {
 type copier struct {
 	j      *Journal
 	stream string
+	index  int   // of the stream
 	taken  int   // bytes
 	end    error // why there is no more
 }
@@ -157,9 +158,15 @@ func (c *copier) drain(r *os.File, raw syscall.RawConn) error {
 func (c *copier) read(fd uintptr) bool {
 	b := buffers.Get().(*buffer)
 	defer buffers.Put(b)
-	n, err := unix.Read(int(fd), b.in[:])
+	in := b.in[:]
+	pl := c.j.options.Memory.take(c.j.owner, c.index)
+	if pl != nil {
+		defer c.j.options.Memory.give(pl)
+		in = pl.data[:]
+	}
+	n, err := unix.Read(int(fd), in)
 	for err == unix.EINTR {
-		n, err = unix.Read(int(fd), b.in[:])
+		n, err = unix.Read(int(fd), in)
 	}
 	switch {
 	case err == unix.EAGAIN:
@@ -172,17 +179,20 @@ func (c *copier) read(fd uintptr) bool {
 		c.end = errEnd
 	default:
 		c.taken += n
-		c.take(b, n)
+		if pl != nil {
+			pl.hold(n)
+		}
+		c.take(b, pl, in[:n])
 	}
 	return true
 }
 
-func (c *copier) take(b *buffer, n int) {
+func (c *copier) take(b *buffer, pl *place, p []byte) {
 	now := time.Now()
 	for _, t := range c.j.tapped() {
-		t.fn(c.stream, b.in[:n])
+		t.fn(c.stream, p)
 	}
-	if err := c.j.add(b, c.stream, now, b.in[:n]); errors.Is(err, ErrClosed) {
+	if err := c.j.add(b, pl, c.stream, now, p); errors.Is(err, ErrClosed) {
 		c.end = err
 	} // other errors were reported to OnError: the container goes on
 }

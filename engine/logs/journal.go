@@ -2,6 +2,7 @@ package logs
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -23,12 +24,15 @@ type Options struct {
 	// dropped, for the container must not stand still, and counted: a line in
 	// their place says how many were lost. It must not block.
 	OnError func(error)
+	// Memory keeps what was read and not written when the process is killed.
+	Memory *Memory
 }
 
 // Journal is one container's log. Its methods may be called at the same time.
 // It opens its file at the first write, so a stopped container's costs nothing.
 type Journal struct {
 	dir     string
+	owner   owner
 	options Options
 
 	mu          sync.Mutex
@@ -46,7 +50,8 @@ type Journal struct {
 type tap struct{ fn func(stream string, p []byte) }
 
 // Open opens the journal in dir, which need not exist yet. What a crash has
-// torn off the end of the last file is removed.
+// torn off the end of the last file is removed, and what it has left in the
+// Memory is written.
 func Open(dir string, o Options) (*Journal, error) {
 	if o.MaxSize <= 0 {
 		o.MaxSize = 16 << 20
@@ -54,7 +59,11 @@ func Open(dir string, o Options) (*Journal, error) {
 	if o.MaxFiles <= 0 {
 		o.MaxFiles = 4
 	}
-	j := &Journal{dir: dir, options: o}
+	j := &Journal{dir: dir, owner: sha256.Sum256([]byte(dir)), options: o}
+	left := o.Memory.claim(j.owner)
+	if err := j.undo(left); err != nil {
+		return nil, fmt.Errorf("recover journal: %w", err)
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("open journal: %w", err)
@@ -74,22 +83,72 @@ func Open(dir string, o Options) (*Journal, error) {
 			return nil, fmt.Errorf("recover journal: %w", err)
 		}
 	}
+	j.redo(left)
 	return j, nil
+}
+
+// undo takes back a write that a crash has cut short: a part of its records may
+// be there.
+func (j *Journal) undo(left []*place) error {
+	for _, p := range left {
+		_, file, size := p.unwritten()
+		if size < 0 {
+			continue
+		}
+		st, err := os.Stat(j.name(file))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil && st.Size() > size {
+			err = os.Truncate(j.name(file), size)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// redo writes what was read by an engine that did not live to write it. Errors
+// are OnError's.
+func (j *Journal) redo(left []*place) {
+	for _, p := range left {
+		data, _, _ := p.unwritten()
+		b := buffers.Get().(*buffer)
+		_ = j.add(b, p, streamName(int(p.stream)), time.Now(), data)
+		buffers.Put(b)
+		j.options.Memory.wipe(p)
+	}
 }
 
 func (j *Journal) name(n int) string { return filepath.Join(j.dir, fmt.Sprintf("%08d.log", n)) }
 
 // recover finds the end of the last record and the streams that are in the
 // middle of a line, and cuts off what follows that record.
-func (j *Journal) recover() error {
-	f, err := os.OpenFile(j.name(j.last), os.O_RDWR, 0)
-	if err != nil {
+func (j *Journal) recover() (err error) {
+	if j.size, err = j.recoverFile(j.last); err != nil {
 		return err
+	}
+	// The last file may have been begun just then: the line is in the one before.
+	for n, size := j.last, j.size; size == 0 && n > j.first; {
+		n--
+		if size, err = j.recoverFile(n); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// recoverFile is recover for one file. It returns how long that is then.
+func (j *Journal) recoverFile(n int) (size int64, err error) {
+	f, err := os.OpenFile(j.name(n), os.O_RDWR, 0)
+	if err != nil {
+		return 0, err
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	// 64 KiB hold several records of any size. Where they hold none there is
 	// garbage, and the search takes in more.
@@ -97,17 +156,17 @@ func (j *Journal) recover() error {
 		from = max(0, st.Size()-window)
 		buf := make([]byte, st.Size()-from)
 		if _, err := f.ReadAt(buf, from); err != nil && err != io.EOF {
-			return err
+			return 0, err
 		}
 		if end := j.lastRecord(buf); end > 0 {
-			j.size = from + int64(end)
+			size = from + int64(end)
 			break
 		}
 	}
-	if j.size == st.Size() {
-		return nil
+	if size == st.Size() {
+		return size, nil
 	}
-	return f.Truncate(j.size)
+	return size, f.Truncate(size)
 }
 
 // lastRecord returns where the last record in buf ends.
@@ -130,10 +189,12 @@ func (j *Journal) lastRecord(buf []byte) (end int) {
 func (j *Journal) Append(stream string, t time.Time, p []byte) error {
 	b := buffers.Get().(*buffer)
 	defer buffers.Put(b)
-	return j.add(b, stream, t, p)
+	return j.add(b, nil, stream, t, p)
 }
 
-func (j *Journal) add(b *buffer, stream string, t time.Time, p []byte) error {
+// add is Append of bytes that lie at the end of what pl holds; nil: in plain
+// memory.
+func (j *Journal) add(b *buffer, pl *place, stream string, t time.Time, p []byte) error {
 	i, err := index(stream)
 	if err != nil {
 		return err
@@ -150,12 +211,13 @@ func (j *Journal) add(b *buffer, stream string, t time.Time, p []byte) error {
 		p = p[len(part):]
 		b.out, open = appendPieces(b.out, stamp, i, open, part)
 		if len(b.out) >= 64<<10 || len(p) == 0 {
-			err = j.write(b.out)
+			err = j.write(b.out, pl)
 			b.out = b.out[:0]
 			if err != nil {
 				return j.lose(i, unwritten, err)
 			}
 			j.open[i], unwritten = open, p
+			pl.written(len(p))
 		}
 	}
 	return nil
@@ -172,13 +234,15 @@ func (j *Journal) endLine(stream int) error {
 	}
 	j.open[stream] = false
 	stamp := time.Now().UTC().Format(stampLayout)
-	return j.write(appendRecord(nil, stamp, record{stream: stream, continues: true, ends: true}))
+	return j.write(appendRecord(nil, stamp, record{stream: stream, continues: true, ends: true}), nil)
 }
 
-// write appends whole records with one write(2). It needs j.mu.
-func (j *Journal) write(records []byte) error {
+// write appends whole records with one write(2); pl, which may be nil, holds
+// what they are made of. It needs j.mu.
+func (j *Journal) write(records []byte, pl *place) error {
 	err := j.prepare(len(records))
 	if err == nil {
+		pl.writing(j.last, j.size)
 		var n int
 		if n, err = j.file.Write(records); err == nil {
 			j.size += int64(n)

@@ -47,7 +47,7 @@ func (j *Journal) admitLoss() error {
 			out = appendRecord(out, stamp, record{stream: i, continues: true, ends: true})
 		}
 		out = appendRecord(out, stamp, record{stream: i, ends: true, text: []byte(l.String())})
-		if err := j.write(out); err != nil {
+		if err := j.write(out, nil); err != nil {
 			return err
 		}
 		j.open[i] = false

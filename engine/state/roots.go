@@ -74,5 +74,8 @@ func (r Roots) Lock() string { return filepath.Join(r.Run, "engine.lock") }
 // DataLock is locked while an engine uses Data, and says which.
 func (r Roots) DataLock() string { return filepath.Join(r.Data, "engine.lock") }
 
+// Unwritten is what of containers' output is read and not in their logs yet.
+func (r Roots) Unwritten() string { return filepath.Join(r.Run, "unwritten") }
+
 // Log is what the guard and the engine write about themselves.
 func (r Roots) Log() string { return filepath.Join(r.Run, "engine.log") }

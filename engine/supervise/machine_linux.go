@@ -7,6 +7,7 @@ import (
 	"devstack/engine/container"
 	"devstack/engine/event"
 	"devstack/engine/guard"
+	"devstack/engine/logs"
 	"devstack/engine/state"
 	"devstack/network"
 	"devstack/volumes"
@@ -35,6 +36,9 @@ type Machine struct {
 	Records *state.Store
 	Events  *event.Bus
 	Guard   Guard // may be nil: nobody keeps descriptors
+	// Unwritten is what of containers' output is read and not in their logs yet;
+	// nil: it is lost when the engine is killed.
+	Unwritten *logs.Memory
 	// Idle is called, without locks held, whenever a container stopped.
 	Idle func()
 	// Find gives a container of any project by its name; may be nil.

@@ -267,7 +267,7 @@ func (u *Unit) Active() bool { return u.active() }
 
 // logOptions reads the bounds of the json-file and local log drivers.
 func (u *Unit) logOptions(s *compose.Service) logs.Options {
-	o := logs.Options{OnError: u.m.Warn}
+	o := logs.Options{OnError: u.m.Warn, Memory: u.m.Unwritten}
 	if s.Logging == nil {
 		return o
 	}
