@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"devstack/engine/flock"
 	"devstack/engine/image/layer"
 )
 
@@ -165,7 +166,7 @@ func (r *repository) verify(commit string) error {
 
 // checkout makes dir, complete or not at all.
 func (r *repository) checkout(ctx context.Context, ref, commit, dir string) error {
-	unlock, err := r.lock()
+	unlock, err := r.lock(ctx)
 	if err != nil {
 		return err
 	}
@@ -198,12 +199,12 @@ func (r *repository) checkout(ctx context.Context, ref, commit, dir string) erro
 	return os.Rename(tree, dir)
 }
 
-func (r *repository) lock() (func(), error) {
+func (r *repository) lock(ctx context.Context) (func(), error) {
 	f, err := os.OpenFile(filepath.Join(r.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+	if err := flock.Wait(ctx, f, true); err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -24,34 +24,3 @@ func syncFileSystem(dir string) error {
 	defer f.Close()
 	return unix.Syncfs(int(f.Fd()))
 }
-
-// flock takes a lock on an open file; without block it says false if another
-// holds it.
-func flock(f *os.File, exclusive, block bool) (bool, error) {
-	how := unix.LOCK_SH
-	if exclusive {
-		how = unix.LOCK_EX
-	}
-	if !block {
-		how |= unix.LOCK_NB
-	}
-	for {
-		switch err := unix.Flock(int(f.Fd()), how); err {
-		case nil:
-			return true, nil
-		case unix.EINTR:
-		case unix.EWOULDBLOCK:
-			return false, nil
-		default:
-			return false, os.NewSyscallError("flock", err)
-		}
-	}
-}
-
-func dupFile(f *os.File) (*os.File, error) {
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("dup", err)
-	}
-	return os.NewFile(uintptr(fd), f.Name()), nil
-}

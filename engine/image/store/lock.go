@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"devstack/engine/flock"
 )
 
 func (s *Store) openLock(name string) (*os.File, error) {
@@ -18,36 +20,11 @@ func (s *Store) lock(ctx context.Context, name string, exclusive bool) (func(), 
 	if err != nil {
 		return nil, fmt.Errorf("lock image store: %w", err)
 	}
-	got, err := flock(f, exclusive, false)
-	if err == nil && !got {
-		err = waitLock(ctx, f, exclusive)
-	}
-	if err != nil {
+	if err := flock.Wait(ctx, f, exclusive); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock image store: %w", err)
 	}
 	return func() { f.Close() }, nil
-}
-
-// waitLock blocks a thread in flock(2): there is nothing to poll. If ctx ends
-// first the lock, once granted, is given back by the goroutine that waits.
-func waitLock(ctx context.Context, f *os.File, exclusive bool) error {
-	dup, err := dupFile(f)
-	if err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	go func() {
-		_, err := flock(dup, exclusive, true)
-		dup.Close() // the lock stays with f if that is still open
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 func (s *Store) lockShared(ctx context.Context) (func(), error) {
@@ -59,7 +36,7 @@ func (s *Store) tryLockExclusive() (func(), error) {
 	if err != nil {
 		return nil, err
 	}
-	got, err := flock(f, true, false)
+	got, err := flock.Try(f, true)
 	if err != nil || !got {
 		f.Close()
 		return nil, err
