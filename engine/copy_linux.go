@@ -64,11 +64,11 @@ func copyFrom(ctx context.Context, u *supervise.Unit, req api.CopyRequest, w io.
 	if name == "/" {
 		return &api.Error{Message: "cannot copy the whole of a container", Hint: "devstack export " + u.Service()}
 	}
-	root, running, err := u.Root()
+	root, running, release, err := u.Root()
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer release()
 	if at := u.MountedAt(name); at != "" && !running {
 		return stoppedMount(u, at)
 	}
@@ -182,11 +182,11 @@ func (e *Engine) CopyTo(ctx context.Context, req api.CopyRequest, se *server.Ses
 }
 
 func copyTo(ctx context.Context, u *supervise.Unit, req api.CopyRequest, r io.Reader) error {
-	root, running, err := u.Root()
+	root, running, release, err := u.Root()
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer release()
 	in := insideRoot{root}
 	name, err := in.follow(path.Clean("/" + req.Path))
 	if err != nil {

@@ -36,16 +36,26 @@ func (u *Unit) WithRoot(fn func(root string) error) error {
 			return err
 		}
 	}
-	u.op.Lock() // nobody may start it meanwhile: one overlay at a time
-	defer u.op.Unlock()
-	if r := u.currentRun(); r != nil { // nor may it start itself again
-		r.launching.Lock()
-		defer r.launching.Unlock()
-	}
+	defer u.lockStill()()
 	if c := u.Process(); c != nil && hasRoot(c) {
 		return fn(rootOf(c))
 	}
 	return u.withMountedRoot(fn)
+}
+
+// lockStill keeps the container from being started, by anybody or by itself,
+// until unlock is called: an upper directory may be in one overlay at a time.
+func (u *Unit) lockStill() (unlock func()) {
+	u.op.Lock()
+	r := u.currentRun()
+	if r == nil {
+		return u.op.Unlock
+	}
+	r.launching.Lock()
+	return func() {
+		r.launching.Unlock()
+		u.op.Unlock()
+	}
 }
 
 // hasRoot is false for a process that is dead, which may not be known yet.

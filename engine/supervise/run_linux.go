@@ -239,5 +239,5 @@ const (
 	unknownExit = 255
 	// guardAnswer bounds the wait for the guard's word on an orphan that is
 	// gone: it comes at once, or the orphan was not the guard's.
-	guardAnswer = time.Second
+	guardAnswer = 5 * time.Second
 )
