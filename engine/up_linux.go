@@ -71,7 +71,7 @@ func (u *up) run(ctx context.Context) (api.UpResult, error) {
 		return api.UpResult{}, err
 	}
 	if u.req.DryRun {
-		return api.UpResult{Plan: pl.String()}, nil
+		return api.UpResult{Plan: pl.String(), Changes: pl.Changes()}, nil
 	}
 	if err := u.check(ctx, pl); err != nil {
 		return api.UpResult{}, err

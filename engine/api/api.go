@@ -210,10 +210,11 @@ func MetaOf(p *compose.Project, envFiles []string) Meta {
 }
 
 // UpResult lists what the request was about. Plan is the plan's text when
-// DryRun asked for it.
+// DryRun asked for it, and Changes says whether that does anything.
 type UpResult struct {
 	Containers []Container `json:"containers,omitempty"`
 	Plan       string      `json:"plan,omitempty"`
+	Changes    bool        `json:"changes,omitempty"`
 }
 
 // DownRequest removes what a project has. Project may be nil: then all that

@@ -203,7 +203,7 @@ func (s *Session) loadAndUp(session, ctx context.Context, files []watch.ModelFil
 	plan := strings.TrimRight(planned.Plan, "\n")
 	readers := s.readersOf(files)
 	switch {
-	case plan != "nothing to change":
+	case planned.Changes:
 		tell(api.WatchPlan, plan, nil)
 		before := s.generations()
 		undo := s.declare(p) // rebuilds that end meanwhile must not bring back the old one

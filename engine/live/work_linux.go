@@ -161,7 +161,7 @@ func (s *Session) sync(ctx context.Context, u *supervise.Unit, t *task) (res app
 func (s *Session) reconcile(ctx context.Context, u *supervise.Unit, withRoot func(func(string) error) error) (res apply.Result, err error) {
 	if w := s.watching(); w != nil {
 		paths := slices.Concat(w.All(), s.gone.of(imageOf(u)))
-		ops := s.current().PlanAll(u.Service(), paths, false)
+		ops := s.current().PlanAll(u.Service(), paths)
 		res, err = s.apply(ctx, u, withRoot, ops, apply.Options{Compare: true})
 	}
 	if err == nil {

@@ -54,7 +54,7 @@ func (c *compiler) service(name string, s *compose.Service) {
 		for i, w := range s.Develop.Watch {
 			r := &Rule{
 				Service: name, Index: i, Path: w.Path, Action: w.Action, Target: w.Target, Exec: w.Exec,
-				InitialSync: w.InitialSync, Pos: c.p.Pos("services", name, "develop", "watch", strconv.Itoa(i)),
+				Pos: c.p.Pos("services", name, "develop", "watch", strconv.Itoa(i)),
 			}
 			r.perm = c.perm(s, nil)
 			c.add(r, s, shared, w.Include, w.Ignore)

@@ -32,8 +32,8 @@
 //		w.Commit(b)
 //	}
 //
-// A container whose tree is not known (new, replaced, or its rule has
-// initial_sync) gets PlanAll with Apply's Compare set: only what differs is
+// A container whose tree is not known (new, or replaced) gets PlanAll with
+// Apply's Compare set, with initial_sync or without: only what differs is
 // written.
 //
 // Files of the model itself (compose files, env files, Dockerfiles, configs)

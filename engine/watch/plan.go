@@ -130,13 +130,13 @@ func (x *Rule) keep(dir string) func(string) bool {
 }
 
 // PlanAll is everything that the rules of a service copy, out of the paths
-// that there are (see Watcher.All): for a container whose tree is not known.
-// With initial, only rules that ask for initial_sync count.
-func (r *Rules) PlanAll(service string, paths []string, initial bool) []Op {
+// that there are (see Watcher.All): for a container whose tree is not known,
+// whether they ask for initial_sync or not.
+func (r *Rules) PlanAll(service string, paths []string) []Op {
 	w := planned{seen: map[[2]string]bool{}}
 	var rules []*Rule
 	for _, x := range r.Of(service) {
-		if x.Syncs() && (x.InitialSync || !initial) {
+		if x.Syncs() {
 			rules = append(rules, x)
 		}
 	}

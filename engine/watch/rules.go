@@ -38,15 +38,14 @@ type Image = derive.Image
 
 // Rule is one rule of a service. It is not to be changed.
 type Rule struct {
-	Service     string
-	Index       int    // in develop.watch; of derived rules, their number after those
-	Path        string // absolute: file, directory or glob
-	Action      string
-	Target      string // in the container; "" where nothing is copied
-	Exec        *compose.Hook
-	InitialSync bool
-	Pos         compose.Pos // of the declaration
-	Derived     string      // from what: "COPY . /app (Dockerfile:5)"; "" if declared
+	Service string
+	Index   int    // in develop.watch; of derived rules, their number after those
+	Path    string // absolute: file, directory or glob
+	Action  string
+	Target  string // in the container; "" where nothing is copied
+	Exec    *compose.Hook
+	Pos     compose.Pos // of the declaration
+	Derived string      // from what: "COPY . /app (Dockerfile:5)"; "" if declared
 	// Bound is the bind mount that shows the path to the container already, so
 	// that nothing needs copying: "./src:/app". "" if there is none.
 	Bound string

@@ -330,7 +330,7 @@ func TestPlan(t *testing.T) {
 	p := project(map[string]compose.Service{
 		"web": declared(
 			compose.WatchRule{Path: "/p/src", Action: Sync, Target: "/app", Ignore: []string{"node_modules"}},
-			compose.WatchRule{Path: "/p/src/conf", Action: SyncExec, Target: "/app/conf", Exec: hook, InitialSync: true},
+			compose.WatchRule{Path: "/p/src/conf", Action: SyncExec, Target: "/app/conf", Exec: hook},
 			compose.WatchRule{Path: "/p/go.mod", Action: Rebuild},
 		),
 		"api": declared(compose.WatchRule{Path: "/p/src", Action: Restart}),
@@ -380,13 +380,10 @@ web rebuild=true restart=false exec=1
 		}
 		return out
 	}
-	if got, want := ops(r.PlanAll("web", all, false)), []string{"/app/a", "/app/conf", "/app/conf/x"}; !slices.Equal(got, want) {
+	if got, want := ops(r.PlanAll("web", all)), []string{"/app/a", "/app/conf", "/app/conf/x"}; !slices.Equal(got, want) {
 		t.Errorf("all: %v", got)
 	}
-	if got, want := ops(r.PlanAll("web", all, true)), []string{"/app/conf/x"}; !slices.Equal(got, want) {
-		t.Errorf("initial: %v", got)
-	}
-	if got := r.PlanAll("api", all, false); got != nil {
+	if got := r.PlanAll("api", all); got != nil {
 		t.Errorf("api: %v", got)
 	}
 }
