@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// settle is how long an engine is left alone before its memory is read.
-const settle = 3 * time.Second
+// settle is how long an engine is left alone before its memory is read: it
+// gives back what its last operation needed after three seconds.
+const settle = 4 * time.Second
 
 // memory measures the proportional set size of everything of ours at 20 and at
 // 100 idle services, each with an engine that has done nothing else.
