@@ -1,12 +1,14 @@
 package container
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
 	"devstack/engine/container/child"
 
@@ -18,17 +20,24 @@ import (
 type nursery struct {
 	exe  *os.File // protected copy of this program
 	null *os.File
+	// patience is how long an answer may take before somebody else is asked.
+	patience time.Duration
 
 	mu  sync.Mutex // guards now; orders go out one after the other
 	now *nurse     // nil before the first order
 }
+
+// answerLimit is far more than a machine that is on its knees needs: who takes
+// longer was stopped.
+const answerLimit = 10 * time.Second
 
 // errGone says that an order may or may not have been heard.
 var errGone = errors.New("start child: the process that forks it has ended")
 
 // fork starts a child for b. It has nothing to do yet but to read its program.
 func (s *nursery) fork(b birth) (n *newborn, err error) {
-	// Whoever ends that process (an OOM killer, an administrator) ends one only.
+	// Whoever ends or stops that process (an OOM killer, an administrator) has
+	// done so to one only.
 	for range 2 {
 		if n, err = s.forkOnce(b); !errors.Is(err, errGone) {
 			break
@@ -96,11 +105,13 @@ func (s *nursery) order(b birth, theirs *os.File) (pid int, err error) {
 	if len(fds) > child.MostOrderFDs {
 		return 0, fmt.Errorf("start child: %d descriptors are too many", len(fds))
 	}
-	answer, err := s.send(flags, fds)
+	nurse, answer, err := s.send(flags, fds)
 	runtime.KeepAlive(b)
 	if err != nil {
 		return 0, err
 	}
+	late := time.AfterFunc(s.patience, func() { nurse.process.signal(unix.SIGKILL) })
+	defer late.Stop()
 	a := <-answer
 	return a.pid, a.err
 }
@@ -111,13 +122,14 @@ func closeAll(files []*os.File) {
 	}
 }
 
-func (s *nursery) send(flags byte, fds []int) (<-chan birthday, error) {
+func (s *nursery) send(flags byte, fds []int) (*nurse, <-chan birthday, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.ready(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return s.now.send(flags, fds)
+	answer, err := s.now.send(flags, fds)
+	return s.now, answer, err
 }
 
 func (s *nursery) ready() (err error) {
@@ -152,6 +164,9 @@ func (s *nursery) start() (*nurse, error) {
 		return nil, err
 	}
 	theirs.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), s.patience)
+	defer cancel()
+	defer w.within(ctx)()
 	_, body, _, err := w.next()
 	if err == nil {
 		err = n.follow(body)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"devstack/engine/container/child"
 	"devstack/engine/container/leaktest"
@@ -52,6 +53,23 @@ func TestNurseryIsKilled(t *testing.T) {
 	if err := before.Delete(b.ctx()); err != nil {
 		t.Error(err)
 	}
+}
+
+// Nor does who stops it: after a while another one is asked.
+func TestNurseryIsStopped(t *testing.T) {
+	leaktest.Check(t)
+	b := newBox(t)
+	b.rt.nursery.patience = 100 * time.Millisecond
+	first := b.rt.nursery.now
+	first.process.signal(unix.SIGSTOP)
+	k := b.start(b.config("true"))
+	if exit, err := k.Wait(b.ctx()); err != nil || exit.Code != 0 {
+		t.Errorf("exit %+v, %v", exit, err)
+	}
+	if err := k.Delete(b.ctx()); err != nil {
+		t.Error(err)
+	}
+	<-first.done
 }
 
 // A child that the nursery has made and not told of ends, and is reaped.

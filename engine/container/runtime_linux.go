@@ -36,7 +36,7 @@ func NewRuntime(o Options) (*Runtime, error) {
 		exe.Close()
 		return nil, err
 	}
-	return &Runtime{root: "/" + o.CgroupRoot, layout: layout, nursery: nursery{exe: exe, null: null}}, nil
+	return &Runtime{root: "/" + o.CgroupRoot, layout: layout, nursery: nursery{exe: exe, null: null, patience: answerLimit}}, nil
 }
 
 // Lacks tells which limits this host cannot hold and leaves out; an error is
