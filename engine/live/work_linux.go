@@ -246,17 +246,32 @@ func (s *Session) served(ctx context.Context, service string) error {
 		return nil
 	}
 	for _, u := range p.ServiceUnits(service) {
-		err := u.AwaitServing(ctx)
-		rec := u.Record()
-		if err == nil || rec.State == api.StateExited && rec.ExitCode == 0 && rec.Error == "" {
-			continue
+		if err := unitServed(ctx, u); err != nil {
+			return err
 		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return &api.Error{Service: service, Message: err.Error(), Detail: u.Evidence(rec.Health == api.HealthUnhealthy)}
 	}
 	return nil
+}
+
+// unitServed is served for one container. Whoever stops or restarts it meanwhile
+// knows what he does.
+func unitServed(ctx context.Context, u *supervise.Unit) error {
+	for {
+		runs := u.Runs()
+		err := u.AwaitServing(ctx)
+		rec := u.Record()
+		switch {
+		case err == nil || rec.State == api.StateExited && rec.ExitCode == 0 && rec.Error == "":
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case u.Runs() != runs:
+			continue
+		case !rec.Wanted:
+			return nil
+		}
+		return &api.Error{Service: u.Service(), Message: err.Error(), Detail: u.Evidence(rec.Health == api.HealthUnhealthy)}
+	}
 }
 
 // followers reports on the containers that restart because service does.
