@@ -39,34 +39,38 @@ func (u *Unit) namespacePeers() map[string]*Unit {
 const peerAnswer = time.Second
 
 // diedWithPeer tells whether a process was killed because the one whose pid
-// namespace it had joined ended.
-func (u *Unit) diedWithPeer(ctx context.Context, exit container.Exit) bool {
+// namespace it had joined ended; that one is of, nil if it is known no more.
+func (u *Unit) diedWithPeer(ctx context.Context, exit container.Exit) (of *container.Container, died bool) {
 	const killed = 128 + int(unix.SIGKILL)
 	peer := u.namespacePeers()["pid"]
 	if peer == nil || exit.Code != killed || exit.OOMKilled {
-		return false
+		return nil, false
 	}
+	// It may have been started again by now, and its process be another one.
+	restarted := func() bool { return peer.Record().Started.After(u.Record().Started) }
 	c := peer.Process()
-	if c == nil {
-		return true
+	if c == nil || restarted() {
+		return nil, true
 	}
 	ctx, cancel := context.WithTimeout(ctx, peerAnswer)
 	defer cancel()
-	_, err := c.Wait(ctx)
-	return err == nil || errors.Is(err, container.ErrUnknownExit)
+	if _, err := c.Wait(ctx); err == nil || errors.Is(err, container.ErrUnknownExit) {
+		return c, true
+	}
+	return nil, restarted()
 }
 
-// awaitPeer waits until the container whose pid namespace u joins runs again;
-// false means that it will not by itself.
-func (u *Unit) awaitPeer(ctx context.Context) bool {
+// awaitPeer waits until the container whose pid namespace u joins has another
+// process than that which has ended; false means that it will not by itself.
+func (u *Unit) awaitPeer(ctx context.Context, ended *container.Container) bool {
 	peer := u.namespacePeers()["pid"]
 	if peer == nil {
 		return false
 	}
 	gone := errors.New("the peer has ended")
 	return u.p.Await(ctx, func() (bool, error) {
-		switch {
-		case peer.Process() != nil && peer.Record().PID != 0:
+		switch c := peer.Process(); {
+		case c != nil && c != ended && peer.Record().PID != 0:
 			return true, nil
 		case !peer.active():
 			return false, gone

@@ -29,13 +29,17 @@ func (u *Unit) watch(r *run) {
 		}
 		delay, again := policy.next(exit.Code, ran, attempts)
 		// The end of another is no failure of its own.
-		follows := !again && !r.halted() && u.diedWithPeer(ctx, exit)
+		var of *container.Container
+		follows := false
+		if !again && !r.halted() {
+			of, follows = u.diedWithPeer(ctx, exit)
+		}
 		again = (again || follows) && !r.halted()
 		u.reap(ctx, r, exit, again)
 		if !again {
 			return
 		}
-		if follows && !u.untilHalted(ctx, r, u.awaitPeer) {
+		if follows && !u.untilHalted(ctx, r, func(ctx context.Context) bool { return u.awaitPeer(ctx, of) }) {
 			u.update(func(s *state.Run) { s.State = api.StateExited })
 			return
 		}
