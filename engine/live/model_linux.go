@@ -256,7 +256,7 @@ func (s *Session) awaitAll(ctx context.Context, before map[generation]bool) (fai
 			continue
 		}
 		done = append(done, u.Service())
-		if err := s.served(ctx, u.Service()); err != nil && ctx.Err() == nil {
+		if _, err := s.served(ctx, u.Service()); err != nil && ctx.Err() == nil {
 			failed = append(failed, err)
 		}
 	}

@@ -232,45 +232,53 @@ func (s *Session) restart(ctx context.Context, l *lane, service string) error {
 func (s *Session) serving(ctx context.Context, l *lane, service string) error {
 	l.setServing(true)
 	defer l.setServing(false)
-	err := l.supersedable(ctx, func(ctx context.Context) error { return s.served(ctx, service) })
+	ours := false
+	err := l.supersedable(ctx, func(ctx context.Context) (err error) {
+		ours, err = s.served(ctx, service)
+		return err
+	})
 	if errors.Is(err, errSuperseded) {
 		return nil
 	}
-	l.served = err == nil
+	l.served = ours && err == nil
 	return err
 }
 
-func (s *Session) served(ctx context.Context, service string) error {
+// served waits until a service's containers do their work; ours is false where
+// somebody stopped or restarted one by hand meanwhile, and knows what he does.
+func (s *Session) served(ctx context.Context, service string) (ours bool, err error) {
 	p := s.running()
 	if p == nil {
-		return nil
+		return false, nil
 	}
+	ours = true
 	for _, u := range p.ServiceUnits(service) {
-		if err := unitServed(ctx, u); err != nil {
-			return err
+		is, err := unitServed(ctx, u)
+		if err != nil {
+			return false, err
 		}
+		ours = ours && is
 	}
-	return nil
+	return ours, nil
 }
 
-// unitServed is served for one container. Whoever stops or restarts it meanwhile
-// knows what he does.
-func unitServed(ctx context.Context, u *supervise.Unit) error {
-	for {
+// unitServed is served for one container.
+func unitServed(ctx context.Context, u *supervise.Unit) (ours bool, err error) {
+	for ours = true; ; ours = false {
 		runs := u.Runs()
 		err := u.AwaitServing(ctx)
 		rec := u.Record()
 		switch {
 		case err == nil || rec.State == api.StateExited && rec.ExitCode == 0 && rec.Error == "":
-			return nil
+			return ours, nil
 		case ctx.Err() != nil:
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		case u.Runs() != runs:
 			continue
 		case !rec.Wanted:
-			return nil
+			return false, nil
 		}
-		return &api.Error{Service: u.Service(), Message: err.Error(), Detail: u.Evidence(rec.Health == api.HealthUnhealthy)}
+		return false, &api.Error{Service: u.Service(), Message: err.Error(), Detail: u.Evidence(rec.Health == api.HealthUnhealthy)}
 	}
 }
 

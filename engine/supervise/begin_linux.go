@@ -64,6 +64,7 @@ func (u *Unit) begin(ctx context.Context) error {
 	u.run = r
 	u.runs++
 	u.diverted = false
+	u.rec.Restarts = 0 // of the run before
 	u.mu.Unlock()
 	u.update(func(s *state.Run) { s.Wanted, s.Restarts, s.Error = true, 0, "" })
 	err := u.mend(ctx)

@@ -108,7 +108,7 @@ func (u *Unit) AwaitServing(ctx context.Context) error {
 			return true, nil
 		case rec.Health == api.HealthUnhealthy:
 			return false, errors.New("it is unhealthy")
-		case rec.State == api.StateExited || rec.State == api.StateRestarting || rec.Restarts > 0 || r != u.currentRun():
+		case r.over() || rec.State == api.StateRestarting || rec.Restarts > 0 || r != u.currentRun():
 			return false, fmt.Errorf("it exited (%d)", rec.ExitCode)
 		}
 		return false, nil
@@ -129,8 +129,8 @@ func (u *Unit) AwaitCrash(ctx context.Context) error {
 	_ = u.p.Await(ctx, func() (bool, error) {
 		u.mu.Lock()
 		defer u.mu.Unlock()
-		ended := u.rec.State == api.StateExited || u.rec.State == api.StateRestarting || u.rec.Restarts > 0
-		if ended && u.code != 0 && u.run == r && !r.halted() {
+		ended := r.over() || u.rec.State == api.StateRestarting || u.rec.Restarts > 0
+		if ended && u.code != 0 && r != nil && u.run == r && !r.halted() {
 			crash = fmt.Errorf("it exited (%d)", u.code)
 		}
 		return ended || u.run != r || u.gone, nil

@@ -179,11 +179,12 @@ type world struct {
 	options Options
 	mu      sync.Mutex
 	pids    map[int]*os.File // with a pidfd: a number alone may be somebody else's by now
+	guards  map[int]bool     // which of them are guards
 }
 
 func newWorld(t *testing.T) *world {
 	dir := t.TempDir()
-	w := &world{t: t, pids: map[int]*os.File{}, options: Options{
+	w := &world{t: t, pids: map[int]*os.File{}, guards: map[int]bool{}, options: Options{
 		Roots: state.Roots{Data: dir + "/data", Run: dir + "/run"},
 		Start: true,
 	}}
@@ -191,15 +192,19 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// end kills what was started and is still there.
+// end kills what was started and is still there: guards first, which would
+// start their engine again.
 func (w *world) end() {
-	for _, f := range w.pids {
-		unix.PidfdSendSignal(int(f.Fd()), unix.SIGKILL, nil, 0)
-	}
-	for pid, f := range w.pids {
-		waitReadable(w.t, int(f.Fd()))
-		f.Close()
-		syscall.Wait4(pid, nil, 0, nil) // the guards are this process's children
+	for _, guards := range []bool{true, false} {
+		for pid, f := range w.pids {
+			if w.guards[pid] != guards {
+				continue
+			}
+			unix.PidfdSendSignal(int(f.Fd()), unix.SIGKILL, nil, 0)
+			waitReadable(w.t, int(f.Fd()))
+			f.Close()
+			syscall.Wait4(pid, nil, 0, nil) // the guards are this process's children
+		}
 	}
 }
 
@@ -227,6 +232,7 @@ func (w *world) note(c *Client) api.StatusResult {
 func (w *world) remember(st api.StatusResult) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.guards[st.GuardPID] = true
 	for _, pid := range []int{st.GuardPID, st.PID} {
 		if w.pids[pid] != nil {
 			continue
