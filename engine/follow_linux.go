@@ -2,9 +2,7 @@ package engine
 
 import (
 	"maps"
-	"slices"
 
-	"devstack/compose"
 	"devstack/engine/plan"
 )
 
@@ -15,25 +13,17 @@ func (u *up) followers(order []string) {
 	if u.req.NoRecreate {
 		return
 	}
+	with := plan.RestartsWith
+	if u.req.NoDeps || u.req.NoFollow {
+		with = plan.SharedWith
+	}
+	all := plan.TakenAlong(u.req.Project, order, u.selected, with, u.p.Runs)
 	scale := maps.Clone(u.req.Scale)
-	for _, name := range order { // dependencies first, so that chains are seen
-		s := u.req.Project.Services[name]
-		if slices.Contains(u.selected, name) || !u.follows(&s) || !u.p.Runs(name) {
-			continue
-		}
-		u.selected = append(u.selected, name)
+	for _, name := range all[len(u.selected):] {
 		if scale == nil {
 			scale = map[string]int{}
 		}
 		scale[name] = len(u.p.ServiceUnits(name))
 	}
-	u.req.Scale = scale
-}
-
-func (u *up) follows(s *compose.Service) bool {
-	others := plan.SharedWith(s)
-	if !u.req.NoDeps && !u.req.NoFollow {
-		others = plan.RestartsWith(s)
-	}
-	return slices.ContainsFunc(others, func(other string) bool { return slices.Contains(u.selected, other) })
+	u.selected, u.req.Scale = all, scale
 }

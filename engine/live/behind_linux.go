@@ -42,15 +42,7 @@ func (s *Session) withShared(p *compose.Project, service string) []string {
 	if running == nil || err != nil {
 		return []string{service}
 	}
-	all := []string{service}
-	for _, name := range g.Order() {
-		other := p.Services[name]
-		in := func(name string) bool { return slices.Contains(all, name) }
-		if !in(name) && running.Runs(name) && slices.ContainsFunc(plan.SharedWith(&other), in) {
-			all = append(all, name)
-		}
-	}
-	return all
+	return plan.TakenAlong(p, g.Order(), []string{service}, plan.SharedWith, running.Runs)
 }
 
 // follow restarts what was left behind, as soon as what it waits for is there.

@@ -242,3 +242,29 @@ func TestWithout(t *testing.T) {
 	}
 	checkOrder(t, q)
 }
+
+func TestTakenAlong(t *testing.T) {
+	p := &compose.Project{Services: map[string]compose.Service{
+		"db":     {},
+		"api":    {DependsOn: map[string]compose.Dependency{"db": {Restart: true}}},
+		"inside": {NetworkMode: "service:api"},
+		"inner":  {IPC: "service:inside"},
+		"off":    {PID: "service:db"},
+		"asks":   {DependsOn: map[string]compose.Dependency{"db": {}}},
+	}}
+	order := []string{"db", "api", "asks", "off", "inside", "inner"}
+	runs := func(name string) bool { return name != "off" }
+	for _, c := range []struct {
+		of   string
+		with func(*compose.Service) []string
+		want []string
+	}{
+		{"db", RestartsWith, []string{"db", "api", "inside", "inner"}},
+		{"db", SharedWith, []string{"db"}},
+		{"api", SharedWith, []string{"api", "inside", "inner"}},
+	} {
+		if got := TakenAlong(p, order, []string{c.of}, c.with, runs); !slices.Equal(got, c.want) {
+			t.Errorf("along with %s: %v, want %v", c.of, got, c.want)
+		}
+	}
+}

@@ -278,6 +278,23 @@ func RestartsWith(s *compose.Service) []string {
 	return out
 }
 
+// TakenAlong adds to services those that run and are left behind when one of
+// them is made anew, with saying with whom that happens to a service. order is
+// the project's, dependencies first, so that chains are seen.
+func TakenAlong(p *compose.Project, order, services []string, with func(*compose.Service) []string, runs func(service string) bool) []string {
+	all := slices.Clone(services)
+	for _, name := range order {
+		s := p.Services[name]
+		if slices.Contains(all, name) || !slices.ContainsFunc(with(&s), func(other string) bool { return slices.Contains(all, other) }) {
+			continue
+		}
+		if runs(name) {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
 // SharedWith are the services whose namespaces or volumes s takes over:
 // network_mode, ipc and pid `service:`, and volumes_from.
 func SharedWith(s *compose.Service) []string {
