@@ -60,13 +60,11 @@ func (u *Unit) begin(ctx context.Context) error {
 		return err
 	}
 	r := newRun()
-	u.mu.Lock()
-	u.run = r
-	u.runs++
-	u.diverted = false
-	u.rec.Restarts = 0 // of the run before
-	u.mu.Unlock()
-	u.update(func(s *state.Run) { s.Wanted, s.Restarts, s.Error = true, 0, "" })
+	u.update(func(s *state.Run) {
+		u.run, u.diverted = r, false
+		u.runs++
+		s.Wanted, s.Restarts, s.Error = true, 0, ""
+	})
 	err := u.mend(ctx)
 	if err == nil {
 		err = u.prepare(ctx)
