@@ -251,6 +251,7 @@ func (j *Journal) write(records []byte, pl *place) error {
 			return nil
 		}
 		err = errors.Join(err, j.file.Truncate(j.size)) // half a record is none
+		pl.failed()                                     // others may write there before pl is given back
 	}
 	err = fmt.Errorf("write journal: %w", err)
 	if !j.failing && j.options.OnError != nil && !errors.Is(err, ErrClosed) {

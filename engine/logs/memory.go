@@ -99,6 +99,13 @@ func (p *place) writing(file int, size int64) {
 	}
 }
 
+// failed notes that nothing of such a write is in the file.
+func (p *place) failed() {
+	if p != nil {
+		p.done.Store(p.done.Load() &^ 1)
+	}
+}
+
 // written notes that all but the last left bytes are in the journal by now.
 func (p *place) written(left int) {
 	if p != nil {
@@ -147,6 +154,7 @@ func (m *Memory) adopt(places []*place) {
 
 // wipe gives back a place whose data may be anything.
 func (m *Memory) wipe(p *place) {
+	p.phase.Store(placeFree) // first: nobody is to take all of it for something that was read
 	p.n.Store(uint64(len(p.data)))
 	m.give(p)
 }

@@ -147,6 +147,14 @@ func TestWhatWasHeldIsWritten(t *testing.T) {
 				panic(err)
 			}
 		}, "o:before o:one o:two o:three"},
+		{"when a write has failed and another stream wrote since", func(j *Journal, p *place) {
+			p.hold(copy(p.data[:], text))
+			p.writing(j.last, j.size)
+			p.failed()
+			if err := j.Append(Stderr, time.Now(), []byte("other\n")); err != nil {
+				panic(err)
+			}
+		}, "o:before e:other o:one o:two o:three"},
 		{"when it was given back", func(j *Journal, p *place) {
 			p.hold(copy(p.data[:], text))
 			p.phase.Store(placeFree) // and not yet cleared
